@@ -1,0 +1,224 @@
+/**
+ * The errors of pg-walstream. Each has a stable `code` and says by `retryable` whether trying again can help:
+ * that is the very predicate a reconnect loop uses. Messages carry names, counts, positions and offsets, never row
+ * values and never secrets.
+ */
+
+/** Stable identifiers of every kind of failure; `code` of {@link WalStreamError}. */
+export type WalStreamErrorCode =
+  | 'ERR_CONFIGURATION'
+  | 'ERR_CONNECTION'
+  | 'ERR_TIMEOUT'
+  | 'ERR_AUTHENTICATION'
+  | 'ERR_SERVER'
+  | 'ERR_SLOT'
+  | 'ERR_PROTOCOL'
+  | 'ERR_DECODE'
+  | 'ERR_WORKER';
+
+/** Base class of every error that this library throws on purpose. */
+export abstract class WalStreamError extends Error {
+  abstract readonly code: WalStreamErrorCode;
+  /** Whether the same attempt can succeed later without anybody changing anything. */
+  readonly retryable: boolean;
+
+  protected constructor(message: string, retryable: boolean, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.retryable = retryable;
+  }
+}
+
+/** A wrong option, URL, environment variable or server set-up. Never retried: somebody has to change something. */
+export class ConfigurationError extends WalStreamError {
+  readonly code = 'ERR_CONFIGURATION';
+  /** Path of the option at fault, such as `connection.sslmode` or `slot.create`. */
+  readonly option: string;
+
+  constructor(message: string, details: { option: string; cause?: unknown }) {
+    super(message, false, details.cause);
+    this.option = details.option;
+  }
+}
+
+/** Where in the life of a connection it failed. */
+export type ConnectionPhase = 'connect' | 'tls' | 'authentication' | 'startup' | 'query' | 'streaming';
+
+/** The connection could not be made or was lost. */
+export class ConnectionError extends WalStreamError {
+  readonly code = 'ERR_CONNECTION';
+  readonly host: string;
+  readonly phase: ConnectionPhase;
+
+  constructor(
+    message: string,
+    details: { host: string; phase: ConnectionPhase; retryable?: boolean; cause?: unknown },
+  ) {
+    super(message, details.retryable ?? true, details.cause);
+    this.host = details.host;
+    this.phase = details.phase;
+  }
+}
+
+/** Nothing came within the stated time. */
+export class TimeoutError extends WalStreamError {
+  readonly code = 'ERR_TIMEOUT';
+  readonly host: string;
+  readonly phase: ConnectionPhase;
+  readonly timeoutMs: number;
+
+  constructor(message: string, details: { host: string; phase: ConnectionPhase; timeoutMs: number; cause?: unknown }) {
+    super(message, true, details.cause);
+    this.host = details.host;
+    this.phase = details.phase;
+    this.timeoutMs = details.timeoutMs;
+  }
+}
+
+/** The server does not accept who we are (SQLSTATE class 28) or what we may do (42501). Never retried. */
+export class AuthenticationError extends WalStreamError {
+  readonly code = 'ERR_AUTHENTICATION';
+  /** Authentication method or, for a missing privilege, `privilege`. */
+  readonly method: string;
+  readonly sqlState: string | undefined;
+
+  constructor(message: string, details: { method: string; sqlState?: string; cause?: unknown }) {
+    super(message, false, details.cause);
+    this.method = details.method;
+    this.sqlState = details.sqlState;
+  }
+}
+
+/** Fields of an ErrorResponse that help a person, without any row value. */
+export interface ServerErrorDetails {
+  readonly sqlState: string;
+  readonly severity: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** An ErrorResponse of the server. */
+export class ServerError extends WalStreamError {
+  readonly code = 'ERR_SERVER';
+  readonly sqlState: string;
+  readonly severity: string;
+  readonly detail: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(message: string, details: ServerErrorDetails) {
+    super(message, isRetryableSqlState(details.sqlState), details.cause);
+    this.sqlState = details.sqlState;
+    this.severity = details.severity;
+    this.detail = details.detail;
+    this.hint = details.hint;
+  }
+}
+
+/**
+ * What is wrong with the slot: `in-use` by another connection, `missing`, `invalidated` by the server, or a `gap`
+ * between the position asked for and what the slot can still give.
+ */
+export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap';
+
+/** The replication slot cannot be used. Only `in-use` is worth another attempt. */
+export class SlotError extends WalStreamError {
+  readonly code = 'ERR_SLOT';
+  readonly slotName: string;
+  readonly reason: SlotErrorReason;
+
+  constructor(message: string, details: { slotName: string; reason: SlotErrorReason; cause?: unknown }) {
+    super(message, details.reason === 'in-use', details.cause);
+    this.slotName = details.slotName;
+    this.reason = details.reason;
+  }
+}
+
+/** Where malformed bytes were found. */
+export interface WireLocation {
+  /** Byte offset in the message or packet at fault. */
+  readonly offset: number;
+  /** Type byte of the message, as a character. */
+  readonly tag?: string;
+  /** `walStart` of the message. */
+  readonly lsn?: bigint;
+  readonly relationId?: number;
+  readonly cause?: unknown;
+}
+
+abstract class WireError extends WalStreamError {
+  readonly offset: number;
+  readonly tag: string | undefined;
+  readonly lsn: bigint | undefined;
+  readonly relationId: number | undefined;
+
+  constructor(message: string, location: WireLocation) {
+    super(message, false, location.cause);
+    this.offset = location.offset;
+    this.tag = location.tag;
+    this.lsn = location.lsn;
+    this.relationId = location.relationId;
+  }
+}
+
+/** Bytes that break the frontend/backend or replication protocol. */
+export class ProtocolError extends WireError {
+  readonly code = 'ERR_PROTOCOL';
+}
+
+/** A pgoutput message or a value in it that cannot be decoded. */
+export class DecodeError extends WireError {
+  readonly code = 'ERR_DECODE';
+}
+
+/** A worker thread threw, exited, ran out of memory or hung while it worked on a batch. */
+export class WorkerError extends WalStreamError {
+  readonly code = 'ERR_WORKER';
+  readonly exitCode: number | undefined;
+  /** Sequence number of the batch. */
+  readonly sequence: number;
+  /** Position of the change or, when it is not known, of the first message of the batch. */
+  readonly lsn: bigint | undefined;
+  /** `schema.table` of the change, where known. */
+  readonly relation: string | undefined;
+  readonly ordinal: number | undefined;
+
+  constructor(
+    message: string,
+    details: {
+      sequence: number;
+      exitCode?: number;
+      lsn?: bigint;
+      relation?: string;
+      ordinal?: number;
+      retryable?: boolean;
+      cause?: unknown;
+    },
+  ) {
+    super(message, details.retryable ?? false, details.cause);
+    this.sequence = details.sequence;
+    this.exitCode = details.exitCode;
+    this.lsn = details.lsn;
+    this.relation = details.relation;
+    this.ordinal = details.ordinal;
+  }
+}
+
+/**
+ * Server conditions that pass by themselves: connection failures (08), shutdown, crash and start-up (57P01-57P03), no
+ * connection slot left (53300), object in use (55006), serialization and deadlock (40001, 40P01).
+ *
+ * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function isRetryableSqlState(sqlState: string): boolean {
+  return (
+    sqlState.startsWith('08') ||
+    sqlState === '57P01' ||
+    sqlState === '57P02' ||
+    sqlState === '57P03' ||
+    sqlState === '53300' ||
+    sqlState === '55006' ||
+    sqlState === '40001' ||
+    sqlState === '40P01'
+  );
+}
