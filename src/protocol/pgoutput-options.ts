@@ -1,0 +1,91 @@
+import { ConfigurationError } from '../errors.js';
+import { requireServerVersion } from './server-version.js';
+
+export type PgoutputProtoVersion = 1 | 2 | 3 | 4;
+export type PgoutputStreaming = 'off' | 'on' | 'parallel';
+
+/**
+ * What START_REPLICATION asks of pgoutput, resolved.
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
+ */
+export interface PgoutputOptions {
+  readonly protoVersion: PgoutputProtoVersion;
+  readonly publications: readonly string[];
+  /** Column values in binary form where the type has one. */
+  readonly binary: boolean;
+  /** Messages of pg_logical_emit_message. */
+  readonly messages: boolean;
+  /** Large transactions before they commit. */
+  readonly streaming: PgoutputStreaming;
+  readonly twoPhase: boolean;
+  /** `none`: only changes that have no replication origin. */
+  readonly origin: 'any' | 'none';
+}
+
+/** The publications, and what differs from pgoutput's defaults. */
+export type PgoutputRequest = Pick<PgoutputOptions, 'publications'> & Partial<PgoutputOptions>;
+
+/** Fills in pgoutput's defaults, and the lowest protocol version that carries what is asked for. */
+export function resolvePgoutputOptions(request: PgoutputRequest): PgoutputOptions {
+  const streaming = request.streaming ?? 'off';
+  const twoPhase = request.twoPhase ?? false;
+  return {
+    protoVersion: request.protoVersion ?? lowestProtoVersion(streaming, twoPhase),
+    publications: request.publications,
+    binary: request.binary ?? false,
+    messages: request.messages ?? false,
+    streaming,
+    twoPhase,
+    origin: request.origin ?? 'any',
+  };
+}
+
+function lowestProtoVersion(streaming: PgoutputStreaming, twoPhase: boolean): PgoutputProtoVersion {
+  if (streaming === 'parallel') return 4;
+  if (twoPhase) return 3;
+  return streaming === 'on' ? 2 : 1;
+}
+
+const PROTO_VERSION_SINCE: Readonly<Record<PgoutputProtoVersion, number>> = {
+  1: 100_000,
+  2: 140_000,
+  3: 150_000,
+  4: 160_000,
+};
+
+/**
+ * Refuses, before anything is sent, what this server does not have and what contradicts itself.
+ *
+ * @throws ConfigurationError naming the option, and the version that has it
+ */
+export function checkPgoutputOptions(options: PgoutputOptions, serverVersion: number): void {
+  const { protoVersion, publications, streaming, twoPhase } = options;
+  const since = PROTO_VERSION_SINCE[protoVersion];
+  if (since === undefined) {
+    throw new ConfigurationError(`protoVersion ${String(protoVersion)} is none of 1, 2, 3, 4`, {
+      option: 'protoVersion',
+    });
+  }
+  requireServerVersion(serverVersion, since, `protoVersion ${protoVersion}`, 'protoVersion');
+  if (publications.length === 0) {
+    throw new ConfigurationError('publications is empty: pgoutput needs at least one', { option: 'publications' });
+  }
+  if (options.binary) requireServerVersion(serverVersion, 140_000, 'binary', 'binary');
+  if (options.messages) requireServerVersion(serverVersion, 140_000, 'messages', 'messages');
+  if (streaming === 'on') requireServerVersion(serverVersion, 140_000, 'streaming', 'streaming');
+  if (streaming === 'parallel') requireServerVersion(serverVersion, 160_000, 'streaming: parallel', 'streaming');
+  if (twoPhase) requireServerVersion(serverVersion, 150_000, 'twoPhase', 'twoPhase');
+  if (options.origin === 'none') requireServerVersion(serverVersion, 160_000, 'origin: none', 'origin');
+
+  if (streaming === 'on') requireProtoVersion(protoVersion, 2, 'streaming', 'streaming');
+  if (streaming === 'parallel') requireProtoVersion(protoVersion, 4, 'streaming: parallel', 'streaming');
+  if (twoPhase) requireProtoVersion(protoVersion, 3, 'twoPhase', 'twoPhase');
+}
+
+function requireProtoVersion(protoVersion: number, least: number, what: string, option: string): void {
+  if (protoVersion >= least) return;
+  throw new ConfigurationError(`${what} needs protoVersion ${least} or higher, and protoVersion is ${protoVersion}`, {
+    option,
+  });
+}
