@@ -35,7 +35,7 @@ export type CreateSlot = CreateLogicalSlot | CreatePhysicalSlot;
 
 /**
  * ```
- * 14:  CREATE_REPLICATION_SLOT "s" [TEMPORARY] LOGICAL "plugin" {EXPORT_SNAPSHOT | USE_SNAPSHOT | NOEXPORT_SNAPSHOT} [TWO_PHASE]
+ * 14:  CREATE_REPLICATION_SLOT "s" [TEMPORARY] [TWO_PHASE] LOGICAL "plugin" {EXPORT_SNAPSHOT | USE_SNAPSHOT | NOEXPORT_SNAPSHOT}
  *      CREATE_REPLICATION_SLOT "s" [TEMPORARY] PHYSICAL [RESERVE_WAL]
  * 15+: CREATE_REPLICATION_SLOT "s" [TEMPORARY] LOGICAL "plugin" (SNAPSHOT '...' [, TWO_PHASE] [, FAILOVER])
  *      CREATE_REPLICATION_SLOT "s" [TEMPORARY] PHYSICAL [(RESERVE_WAL)]
@@ -49,7 +49,8 @@ export function createReplicationSlot(slot: CreateSlot, serverVersion: number): 
   switch (slot.kind) {
     case 'logical': {
       const plugin = quoteIdentifier(slot.plugin ?? 'pgoutput', 'slot.plugin');
-      return `${head} LOGICAL ${plugin} ${logicalSlotOptions(slot, serverVersion)}`;
+      const twoPhase = slot.twoPhase && serverVersion < 150_000 ? ' TWO_PHASE' : '';
+      return `${head}${twoPhase} LOGICAL ${plugin} ${logicalSlotOptions(slot, serverVersion)}`;
     }
     case 'physical': {
       if (!slot.reserveWal) return `${head} PHYSICAL`;
@@ -79,7 +80,7 @@ function logicalSlotOptions(slot: CreateLogicalSlot, serverVersion: number): str
       );
     }
   }
-  if (serverVersion < 150_000) return `${SNAPSHOT_KEYWORDS[snapshot]}${slot.twoPhase ? ' TWO_PHASE' : ''}`;
+  if (serverVersion < 150_000) return SNAPSHOT_KEYWORDS[snapshot];
   const options = [`SNAPSHOT ${quoteReplicationLiteral(snapshot, 'slot.snapshot')}`];
   if (slot.twoPhase) options.push('TWO_PHASE');
   if (slot.failover) options.push('FAILOVER');

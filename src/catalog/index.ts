@@ -1,0 +1,19 @@
+export {
+  type BlockingTransaction,
+  describeBlockingTransaction,
+  listBlockingTransactions,
+} from './blocking-transactions.js';
+export { slotErrorFrom, slotGapError, slotInUseError, slotInvalidatedError, slotMissingError } from './slot-errors.js';
+export {
+  advanceSlot,
+  type CreatedSlot,
+  createSlot,
+  DEFAULT_CREATE_SLOT_TIMEOUT_MS,
+  type DropSlotOptions,
+  dropSlot,
+  type EnsuredSlot,
+  ensureSlot,
+  type WantedSlot,
+} from './slot-lifecycle.js';
+export { findSlot, isInvalidated, listSlots, type SlotInfo } from './slots.js';
+export type { QueryOptions, QueryResult, SqlSession } from './sql-session.js';

@@ -1,0 +1,203 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { ConfigurationError, ServerError, SlotError, TimeoutError } from '../errors.js';
+import { Lsn } from '../lsn.js';
+import { quoteLiteral } from '../protocol/quoting.js';
+import { type CreateSlot, createReplicationSlot } from '../protocol/slot-commands.js';
+import { describeBlockingTransaction, listBlockingTransactions } from './blocking-transactions.js';
+import { slotErrorFrom, slotInUseError, slotMissingError } from './slot-errors.js';
+import { findSlot, type SlotInfo } from './slots.js';
+import { type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
+
+/** How long the creation of a slot may wait for running transactions. */
+export const DEFAULT_CREATE_SLOT_TIMEOUT_MS = 30_000;
+
+/** The server's own deadline is to come first, because it leaves the session usable; then ours. */
+const SERVER_DEADLINE_GRACE_MS = 2_000;
+
+const DIAGNOSIS_TIMEOUT_MS = 5_000;
+const DROP_POLL_INTERVAL_MS = 50;
+
+export interface CreatedSlot {
+  readonly name: string;
+  /** From here on every transaction is decoded; 0/0 for a physical slot. */
+  readonly consistentPoint: bigint;
+  /** With `snapshot: 'export'`: for SET TRANSACTION SNAPSHOT elsewhere, until the next command on this session. */
+  readonly snapshotName: string | undefined;
+}
+
+/**
+ * Creates a slot with CREATE_REPLICATION_SLOT, so the session must be a replication connection; a temporary slot
+ * belongs to it.
+ *
+ * A logical slot waits for every transaction that is running, in all databases, for `timeoutMs` (default 30,000). The
+ * server is given that bound as lock_timeout, which is reset afterwards, except with an exported or used snapshot,
+ * which another command would end.
+ *
+ * @throws SlotError, ConfigurationError (exists already, no slot left, option unknown to the server),
+ *   TimeoutError naming the transactions that are in the way
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html
+ */
+export async function createSlot(
+  session: SqlSession,
+  slot: CreateSlot,
+  options: QueryOptions = {},
+): Promise<CreatedSlot> {
+  const command = createReplicationSlot(slot, session.serverVersion);
+  const timeoutMs = options.timeoutMs ?? DEFAULT_CREATE_SLOT_TIMEOUT_MS;
+  await session.query(`SET lock_timeout = ${Math.max(1, Math.ceil(timeoutMs))}`, options);
+  let row: Awaited<ReturnType<typeof selectRows>>[number] | undefined;
+  try {
+    [row] = await selectRows(session, command, { ...options, timeoutMs: timeoutMs + SERVER_DEADLINE_GRACE_MS });
+  } catch (error) {
+    if (isDeadline(error)) throw await creationTimeout(session, slot.name, timeoutMs, error);
+    throw slotErrorFrom(error, slot.name);
+  }
+  if (slot.kind === 'physical' || (slot.snapshot ?? 'nothing') === 'nothing') {
+    await session.query('RESET lock_timeout', options);
+  }
+  if (row === undefined) throw slotMissingError(slot.name);
+  return {
+    name: row.text('slot_name'),
+    consistentPoint: row.lsn('consistent_point'),
+    snapshotName: row.optionalText('snapshot_name'),
+  };
+}
+
+/** 55P03: lock_timeout. */
+function isDeadline(error: unknown): boolean {
+  return error instanceof TimeoutError || (error instanceof ServerError && error.sqlState === '55P03');
+}
+
+async function creationTimeout(
+  session: SqlSession,
+  slotName: string,
+  timeoutMs: number,
+  cause: unknown,
+): Promise<TimeoutError> {
+  const host = cause instanceof TimeoutError ? cause.host : '';
+  const message = `slot ${slotName} was not created within ${timeoutMs} ms: it waits until every running transaction has ended`;
+  return new TimeoutError(`${message}${await nameBlockingTransactions(session)}`, {
+    host,
+    phase: 'query',
+    timeoutMs,
+    cause,
+  });
+}
+
+async function nameBlockingTransactions(session: SqlSession): Promise<string> {
+  try {
+    await session.query('RESET lock_timeout', { timeoutMs: DIAGNOSIS_TIMEOUT_MS });
+    const blocking = await listBlockingTransactions(session, { timeoutMs: DIAGNOSIS_TIMEOUT_MS });
+    return blocking.length === 0 ? '' : `. Running: ${blocking.map(describeBlockingTransaction).join('; ')}`;
+  } catch {
+    // After a deadline of our own the session may be gone; the timeout itself is what matters.
+    return '';
+  }
+}
+
+/** The logical slot that a stream wants. */
+export interface WantedSlot {
+  readonly name: string;
+  readonly create: 'never' | 'if-missing';
+  readonly temporary: boolean;
+  readonly failover: boolean;
+  readonly twoPhase: boolean;
+}
+
+export interface EnsuredSlot {
+  /** A slot that was just created starts here and now: what happened before is not in it. */
+  readonly created: boolean;
+  readonly slot: SlotInfo;
+}
+
+/** Finds the slot or, where `create` allows it, creates it for pgoutput. Whether it fits is preflight's to say. */
+export async function ensureSlot(
+  session: SqlSession,
+  wanted: WantedSlot,
+  options: QueryOptions = {},
+): Promise<EnsuredSlot> {
+  const found = await findSlot(session, wanted.name, options);
+  if (found !== undefined) return { created: false, slot: found };
+  if (wanted.create === 'never') throw slotMissingError(wanted.name);
+  const { name, temporary, failover, twoPhase } = wanted;
+  await createSlot(session, { kind: 'logical', name, temporary, failover, twoPhase }, options);
+  const slot = await findSlot(session, wanted.name, options);
+  if (slot === undefined) throw slotMissingError(wanted.name);
+  return { created: true, slot };
+}
+
+export interface DropSlotOptions extends QueryOptions {
+  /** How long to wait for a connection that holds the slot. Default 0: an error at once. */
+  readonly waitMs?: number;
+}
+
+/**
+ * Drops a slot, and with it the WAL that it keeps. Works in any session on the cluster.
+ *
+ * @throws SlotError missing, or in-use with the PID when it is still held after `waitMs`
+ * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+ */
+export async function dropSlot(session: SqlSession, name: string, options: DropSlotOptions = {}): Promise<void> {
+  const literal = quoteLiteral(name, 'slot.name');
+  const deadline = performance.now() + (options.waitMs ?? 0);
+  for (;;) {
+    const error = await tryDropSlot(session, name, literal, options);
+    if (error === undefined) return;
+    if (performance.now() >= deadline) throw error;
+    await delay(DROP_POLL_INTERVAL_MS, undefined, { signal: options.signal });
+  }
+}
+
+/** Looks before it drops: an error would end this session's temporary slots. */
+async function tryDropSlot(
+  session: SqlSession,
+  name: string,
+  literal: string,
+  options: QueryOptions,
+): Promise<SlotError | undefined> {
+  const [row] = await selectRows(
+    session,
+    `SELECT active_pid, active_pid = pg_backend_pid() AS ours FROM pg_catalog.pg_replication_slots WHERE slot_name = ${literal}`,
+    options,
+  );
+  if (row === undefined) throw slotMissingError(name);
+  const pid = row.optionalNumber('active_pid');
+  if (pid !== undefined && !row.boolean('ours')) return slotInUseError(name, pid);
+  try {
+    await session.query(`SELECT pg_drop_replication_slot(${literal})`, options);
+    return undefined;
+  } catch (error) {
+    const mapped = slotErrorFrom(error, name);
+    if (mapped instanceof SlotError && mapped.reason === 'in-use') return mapped;
+    throw mapped;
+  }
+}
+
+/**
+ * Moves a slot forward: what lies before the position will not be sent any more. A position beyond the end of WAL
+ * moves it to that end.
+ *
+ * @returns where the slot is now
+ * @throws SlotError missing, in-use, invalidated, or gap for a position that it has passed
+ * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
+ */
+export async function advanceSlot(
+  session: SqlSession,
+  name: string,
+  lsn: bigint,
+  options?: QueryOptions,
+): Promise<bigint> {
+  if (lsn <= 0n) throw new ConfigurationError(`position ${lsn} is no position to advance to`, { option: 'lsn' });
+  const literal = quoteLiteral(name, 'slot.name');
+  try {
+    const [row] = await selectRows(
+      session,
+      `SELECT end_lsn FROM pg_replication_slot_advance(${literal}, '${Lsn.format(lsn)}')`,
+      options,
+    );
+    if (row === undefined) throw slotMissingError(name);
+    return row.lsn('end_lsn');
+  } catch (error) {
+    throw slotErrorFrom(error, name);
+  }
+}

@@ -1,0 +1,88 @@
+import { ProtocolError } from '../errors.js';
+import { Lsn } from '../lsn.js';
+
+/** One statement's outcome in the simple query protocol: every value is the server's text, or null. */
+export interface QueryResult {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
+  /** The command tag. */
+  readonly command: string;
+}
+
+export interface QueryOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What the catalog needs of a connection. A logical replication connection (`replication=database`) takes plain SQL
+ * and replication commands alike, as long as it does not stream. Errors of the server arrive as ServerError.
+ *
+ * An error in a session drops the temporary slots of that session, on every version: nothing here lets a statement
+ * fail on purpose.
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html
+ */
+export interface SqlSession {
+  /** Such as 180004. */
+  readonly serverVersion: number;
+  query(sql: string, options?: QueryOptions): Promise<readonly QueryResult[]>;
+}
+
+/** Runs one statement and gives its rows by column name. */
+export async function selectRows(session: SqlSession, sql: string, options?: QueryOptions): Promise<CatalogRow[]> {
+  const [result] = await session.query(sql, options);
+  if (result === undefined) return [];
+  return result.rows.map((values) => new CatalogRow(result.columns, values));
+}
+
+/** A row of text values, read by column name and type. A missing column or value is an answer we cannot trust. */
+export class CatalogRow {
+  readonly #columns: readonly string[];
+  readonly #values: readonly (string | null)[];
+
+  constructor(columns: readonly string[], values: readonly (string | null)[]) {
+    this.#columns = columns;
+    this.#values = values;
+  }
+
+  text(column: string): string {
+    const value = this.optionalText(column);
+    if (value === undefined) throw new ProtocolError(`column ${column} of a catalog query is null`, { offset: 0 });
+    return value;
+  }
+
+  optionalText(column: string): string | undefined {
+    const value = this.#values[this.#columns.indexOf(column)];
+    if (value === undefined) throw new ProtocolError(`a catalog query came back without ${column}`, { offset: 0 });
+    return value ?? undefined;
+  }
+
+  /** Null counts as false. */
+  boolean(column: string): boolean {
+    return this.optionalText(column) === 't';
+  }
+
+  number(column: string): number {
+    return Number(this.text(column));
+  }
+
+  optionalNumber(column: string): number | undefined {
+    const text = this.optionalText(column);
+    return text === undefined ? undefined : Number(text);
+  }
+
+  optionalBigint(column: string): bigint | undefined {
+    const text = this.optionalText(column);
+    return text === undefined ? undefined : BigInt(text);
+  }
+
+  lsn(column: string): bigint {
+    return Lsn.parse(this.text(column));
+  }
+
+  optionalLsn(column: string): bigint | undefined {
+    const text = this.optionalText(column);
+    return text === undefined ? undefined : Lsn.parse(text);
+  }
+}
