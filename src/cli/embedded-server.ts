@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { appendFile, chmod, chown, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
+import { appendFile, chmod, chown, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -13,6 +13,8 @@ import {
   type PostgresBinaries,
   type PostgresMajor,
 } from './postgres-binaries.js';
+import { childrenOf, isAlive } from './process-tree.js';
+import { startGuard } from './server-guard.js';
 
 export interface EmbeddedServerOptions {
   readonly major?: PostgresMajor;
@@ -55,23 +57,6 @@ const DEFAULT_SETTINGS: Readonly<Record<string, string>> = {
   // Segments in the data directory go away with it, also after SIGKILL; those of /dev/shm would stay.
   ...(process.platform === 'win32' ? {} : { dynamic_shared_memory_type: 'mmap' }),
 };
-
-/*
- * Reads the server's process id, an empty line once it has stopped; when the other end of its input is gone, because
- * the process that started the server has ended in whatever way, SIGKILL included, it stops the server at once
- * and removes its folder.
- */
-const GUARD_SCRIPT = `
-pid=
-while read -r line; do pid=$line; done
-if [ -n "$pid" ]; then
-  kill -QUIT "$pid" 2>/dev/null
-  turns=0
-  while kill -0 "$pid" 2>/dev/null && [ "$turns" -lt 100 ]; do sleep 0.1; turns=$((turns + 1)); done
-  kill -KILL "$pid" 2>/dev/null
-fi
-rm -rf -- "$1"
-`;
 
 const execute = promisify(execFile);
 
@@ -116,7 +101,7 @@ export class EmbeddedServer implements AsyncDisposable {
     this.#binaries = binaries;
     this.#directory = directory;
     this.#password = password;
-    this.#guard = startGuard(directory, binaries);
+    this.#guard = startGuard(directory, spawnOptions(directory, binaries));
     this.major = binaries.major;
     this.binDirectory = binaries.binDirectory;
     this.socketDirectory = directory;
@@ -416,22 +401,6 @@ function spawnOptions(directory: string, { identity }: PostgresBinaries) {
   return { cwd: directory, env: environment, windowsHide: true, ...identity };
 }
 
-function startGuard(directory: string, binaries: PostgresBinaries): ChildProcess | undefined {
-  if (process.platform === 'win32') return undefined;
-  const guard = spawn('/bin/sh', ['-c', GUARD_SCRIPT, 'sh', directory], {
-    ...spawnOptions(directory, binaries),
-    cwd: '/',
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  guard.on('error', () => {});
-  guard.stdin.on('error', () => {});
-  // A pipe to a child is a socket; neither may keep our process running.
-  (guard.stdin as Socket).unref();
-  guard.unref();
-  return guard;
-}
-
 function initdbFailure(major: PostgresMajor, cause: unknown): ConnectionError {
   const output = (cause as { stderr?: string }).stderr ?? '';
   const reason = /(?:error|fatal): (.*)$/im.exec(output)?.[1] ?? (cause as Error).message.split('\n')[0];
@@ -472,49 +441,5 @@ function sendKill(pid: number): void {
     process.kill(pid, 'SIGKILL');
   } catch {
     // It has ended already.
-  }
-}
-
-/** Backends make sessions of their own, so no process group holds them together. */
-async function childrenOf(parent: number): Promise<number[]> {
-  if (process.platform === 'win32') return [];
-  if (process.platform !== 'linux') {
-    const { stdout } = await execute('ps', ['-A', '-o', 'pid=,ppid=']);
-    const rows = stdout
-      .trim()
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/).map(Number));
-    return rows.flatMap(([pid, ppid]) => (pid !== undefined && ppid === parent ? [pid] : []));
-  }
-  // Slim images have no ps.
-  const children: number[] = [];
-  for (const name of await readdir('/proc')) {
-    if (/^\d+$/.test(name) && (await readProcessStatus(name))?.parent === parent) children.push(Number(name));
-  }
-  return children;
-}
-
-async function readProcessStatus(pid: number | string): Promise<{ state: string; parent: number } | undefined> {
-  try {
-    // pid (name) state ppid ...; the name can hold anything, a closing parenthesis too.
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    const [state = '', parent = ''] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return { state, parent: Number(parent) };
-  } catch {
-    return undefined;
-  }
-}
-
-/** A zombie is dead: in a container nobody may be there to collect it. */
-async function isAlive(pid: number): Promise<boolean> {
-  if (process.platform === 'linux') {
-    const status = await readProcessStatus(pid);
-    return status !== undefined && status.state !== 'Z';
-  }
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
