@@ -3,6 +3,22 @@ export {
   describeBlockingTransaction,
   listBlockingTransactions,
 } from './blocking-transactions.js';
+export {
+  type CreatePublication,
+  createPublicationStatement,
+  dropPublicationStatement,
+  type PublishedAction,
+  type TableToPublish,
+} from './publication-statements.js';
+export {
+  createPublication,
+  dropPublication,
+  findPublication,
+  listPublications,
+  type Publication,
+  type PublishedTable,
+  publicationErrorFrom,
+} from './publications.js';
 export { slotErrorFrom, slotGapError, slotInUseError, slotInvalidatedError, slotMissingError } from './slot-errors.js';
 export {
   advanceSlot,

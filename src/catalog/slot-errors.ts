@@ -1,4 +1,4 @@
-import { AuthenticationError, ConfigurationError, ServerError, SlotError } from '../errors.js';
+import { ConfigurationError, ServerError, SlotError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 
 const HOLDER_PID = /PID\D{0,3}(\d+)/;
@@ -43,12 +43,6 @@ export function slotErrorFrom(error: unknown, slotName: string): unknown {
         `slot ${slotName} cannot be created: all max_replication_slots are in use; drop one that nobody needs, or raise it`,
         { option: 'slot.create', cause: error },
       );
-    case '42501':
-      return new AuthenticationError(`slot ${slotName}: this role may not use replication slots`, {
-        method: 'privilege',
-        sqlState: error.sqlState,
-        cause: error,
-      });
     default:
       return error;
   }

@@ -16,7 +16,8 @@ export interface QueryOptions {
 
 /**
  * What the catalog needs of a connection. A logical replication connection (`replication=database`) takes plain SQL
- * and replication commands alike, as long as it does not stream. Errors of the server arrive as ServerError.
+ * and replication commands alike, as long as it does not stream. Errors of the server arrive as ServerError, those
+ * about who we are and what we may do (28xxx, 42501) as AuthenticationError.
  *
  * An error in a session drops the temporary slots of that session, on every version: nothing here lets a statement
  * fail on purpose.

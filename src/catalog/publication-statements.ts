@@ -1,0 +1,94 @@
+import { ConfigurationError } from '../errors.js';
+import { quoteIdentifier } from '../protocol/quoting.js';
+import { requireServerVersion } from '../protocol/server-version.js';
+
+export type PublishedAction = 'insert' | 'update' | 'delete' | 'truncate';
+
+export interface TableToPublish {
+  /** Without it the session's search_path decides. */
+  readonly schema?: string;
+  readonly table: string;
+  /** 15 and later. They must cover the replica identity, or the server refuses UPDATE and DELETE. */
+  readonly columns?: readonly string[];
+  /** A row filter as SQL, which is used as it is: never from an untrusted source. 15 and later. */
+  readonly where?: string;
+}
+
+export interface CreatePublication {
+  readonly name: string;
+  /** `all` is FOR ALL TABLES, future ones included; superusers only. Without tables and schemas it is empty. */
+  readonly tables?: 'all' | readonly TableToPublish[];
+  /** All tables of these schemas, future ones included; 15 and later, superusers only. */
+  readonly schemas?: readonly string[];
+  /** Default: all four. */
+  readonly publish?: readonly PublishedAction[];
+  /** Changes of partitions appear as the partitioned table's. */
+  readonly viaRoot?: boolean;
+  /** 18 and later. */
+  readonly generatedColumns?: 'none' | 'stored';
+}
+
+/**
+ * `CREATE PUBLICATION "p" FOR TABLE "s"."t" ("a"), TABLES IN SCHEMA "s" WITH (publish = 'insert, update')`
+ *
+ * @throws ConfigurationError for names and for what the server does not have
+ * @see https://www.postgresql.org/docs/current/sql-createpublication.html
+ */
+export function createPublicationStatement(publication: CreatePublication, serverVersion: number): string {
+  const name = quoteIdentifier(publication.name, 'publications');
+  return `CREATE PUBLICATION ${name}${forClause(publication, serverVersion)}${withClause(publication, serverVersion)}`;
+}
+
+export function dropPublicationStatement(name: string): string {
+  return `DROP PUBLICATION ${quoteIdentifier(name, 'publications')}`;
+}
+
+function forClause(publication: CreatePublication, serverVersion: number): string {
+  const { tables = [], schemas = [] } = publication;
+  if (schemas.length > 0) requireServerVersion(serverVersion, 150_000, 'publication of schemas', 'schemas');
+  if (tables === 'all') {
+    if (schemas.length > 0) {
+      throw new ConfigurationError('all tables are published: schemas cannot be added', { option: 'schemas' });
+    }
+    return ' FOR ALL TABLES';
+  }
+  const objects: string[] = [];
+  if (tables.length > 0) {
+    objects.push(`TABLE ${tables.map((table) => tableToPublish(table, serverVersion)).join(', ')}`);
+  }
+  if (schemas.length > 0) {
+    objects.push(`TABLES IN SCHEMA ${schemas.map((schema) => quoteIdentifier(schema, 'schemas')).join(', ')}`);
+  }
+  return objects.length === 0 ? '' : ` FOR ${objects.join(', ')}`;
+}
+
+function tableToPublish(table: TableToPublish, serverVersion: number): string {
+  let text = quoteTable(table.schema, table.table, 'tables');
+  if (table.columns !== undefined) {
+    requireServerVersion(serverVersion, 150_000, 'a column list', 'tables');
+    text += ` (${table.columns.map((column) => quoteIdentifier(column, 'tables')).join(', ')})`;
+  }
+  if (table.where !== undefined) {
+    requireServerVersion(serverVersion, 150_000, 'a row filter', 'tables');
+    text += ` WHERE (${table.where})`;
+  }
+  return text;
+}
+
+function withClause(publication: CreatePublication, serverVersion: number): string {
+  const { publish, viaRoot, generatedColumns } = publication;
+  const options: string[] = [];
+  if (publish !== undefined) options.push(`publish = '${publish.join(', ')}'`);
+  if (viaRoot !== undefined) options.push(`publish_via_partition_root = ${viaRoot}`);
+  if (generatedColumns !== undefined) {
+    requireServerVersion(serverVersion, 180_000, 'generatedColumns', 'generatedColumns');
+    options.push(`publish_generated_columns = ${generatedColumns}`);
+  }
+  return options.length === 0 ? '' : ` WITH (${options.join(', ')})`;
+}
+
+/** `"schema"."table"`, or `"table"` alone. */
+export function quoteTable(schema: string | undefined, table: string, option: string): string {
+  const quoted = quoteIdentifier(table, option);
+  return schema === undefined ? quoted : `${quoteIdentifier(schema, option)}.${quoted}`;
+}
