@@ -1,0 +1,166 @@
+import { DecodeError } from '../errors.js';
+import { requireByteCount } from './integer.js';
+import type { PackWriter } from './pack-writer.js';
+
+/**
+ * float4 and float8. Text: what C's strtod reads, `NaN`, `Infinity` or `-Infinity`. Binary: IEEE 754, big-endian.
+ *
+ * @see https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-FLOAT
+ */
+
+/** Powers of ten that a double holds exactly. */
+const EXACT_POWERS = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
+
+/** No number that PostgreSQL prints is longer; a bound for what is handed to `Number`. */
+const MAX_TEXT_BYTES = 64;
+
+/**
+ * float4 too: its text is the shortest that identifies the float4 (`1.1`), and the double nearest to that text is the
+ * number wanted.
+ */
+export function writeFloatText(source: Buffer, start: number, end: number, out: PackWriter): void {
+  let at = start;
+  const negative = source[at] === 0x2d;
+  if (negative) {
+    at++;
+  }
+  // A decimal of up to 15 digits and a power of ten up to 10^22 are exact doubles: one division or multiplication
+  // then rounds once, which is the correctly rounded result. All else goes to Number.
+  let mantissa = 0;
+  let digitCount = 0;
+  let fractionDigits = 0;
+  let inFraction = false;
+  for (; at < end; at++) {
+    const byte = source[at] ?? 0;
+    if (byte >= 0x30 && byte <= 0x39) {
+      mantissa = mantissa * 10 + (byte - 0x30);
+      digitCount++;
+      if (inFraction) {
+        fractionDigits++;
+      }
+    } else if (byte === 0x2e && !inFraction) {
+      inFraction = true;
+    } else {
+      break;
+    }
+  }
+  if (at === end && digitCount > 0 && digitCount <= 15) {
+    const value = fractionDigits === 0 ? mantissa : mantissa / (EXACT_POWERS[fractionDigits] ?? 1);
+    out.writeFloat64(negative ? -value : value);
+  } else {
+    out.writeFloat64(parseWithNumber(source, start, end));
+  }
+}
+
+export function writeFloat4Binary(source: Buffer, start: number, end: number, out: PackWriter): void {
+  requireByteCount(start, end, 4);
+  out.writeFloat64(shortestOfFloat4(source.readFloatBE(start)));
+}
+
+export function writeFloat8Binary(source: Buffer, start: number, end: number, out: PackWriter): void {
+  requireByteCount(start, end, 8);
+  // The bits are MessagePack's too. Through writeFloat64 a NaN would keep no payload either way.
+  out.reserve(9);
+  out.bytes[out.position] = 0xcb;
+  out.view.setInt32(out.position + 1, source.readInt32BE(start));
+  out.view.setInt32(out.position + 5, source.readInt32BE(start + 4));
+  out.position += 9;
+}
+
+/**
+ * The double nearest to the shortest decimal that identifies this float4, which is what PostgreSQL prints: 1.1 and not
+ * 1.10000002384185791. `value` must be a float4.
+ *
+ * @see https://github.com/postgres/postgres/blob/master/src/common/f2s.c
+ */
+export function shortestOfFloat4(value: number): number {
+  // Integers below 2^24 are their own shortest form; so are 0, -0, NaN and the infinities.
+  if ((value === Math.trunc(value) && Math.abs(value) < 0x1000000) || !Number.isFinite(value)) {
+    return value;
+  }
+  const magnitude = Math.abs(value);
+  let shortest = magnitude;
+  // Six digits survive float4 whenever it is normal, so a shorter form is found with six.
+  for (let digits = magnitude < FLOAT4_MIN_NORMAL ? 1 : 6; digits <= 9; digits++) {
+    const candidate = decimalCandidate(magnitude, digits);
+    if (identifies(candidate, magnitude)) {
+      shortest = candidate;
+      break;
+    }
+  }
+  return value < 0 ? -shortest : shortest;
+}
+
+const FLOAT4_MIN_NORMAL = 2 ** -126;
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+/** The float4 after `value`, which is positive and finite; the infinity after the last is given as 2^128. */
+function nextFloat4(value: number): number {
+  scratch.setFloat32(0, value);
+  scratch.setInt32(0, scratch.getInt32(0) + 1);
+  const next = scratch.getFloat32(0);
+  return next === Number.POSITIVE_INFINITY ? 2 ** 128 : next;
+}
+
+function previousFloat4(value: number): number {
+  scratch.setFloat32(0, value);
+  scratch.setInt32(0, scratch.getInt32(0) - 1);
+  return scratch.getFloat32(0);
+}
+
+/**
+ * Whether every correctly rounding reader takes `candidate` for the float4 `magnitude`. PostgreSQL does not accept a
+ * decimal half-way between two float4, whatever way it would be rounded.
+ */
+function identifies(candidate: number, magnitude: number): boolean {
+  if (Math.fround(candidate) !== magnitude) {
+    return false;
+  }
+  // Sums of neighbouring float4 are exact doubles.
+  return candidate < magnitude
+    ? candidate * 2 > magnitude + previousFloat4(magnitude)
+    : candidate * 2 < magnitude + nextFloat4(magnitude);
+}
+
+/** The double nearest to `magnitude` rounded to so many significant decimal digits. */
+function decimalCandidate(magnitude: number, digits: number): number {
+  // With at most 12 decimal places the scaled float4 is exact: 24 bits times 5^12.
+  if (magnitude >= 1e-3 && magnitude < 1e9) {
+    let integerDigits = magnitude < 1 ? (magnitude < 0.1 ? (magnitude < 0.01 ? -2 : -1) : 0) : 1;
+    while (integerDigits < 9 && magnitude >= (EXACT_POWERS[integerDigits] ?? 0) && magnitude >= 1) {
+      integerDigits++;
+    }
+    const places = digits - integerDigits;
+    if (places >= 0) {
+      const power = EXACT_POWERS[places] ?? 1;
+      const scaled = magnitude * power;
+      let rounded = Math.floor(scaled + 0.5);
+      if (rounded - scaled === 0.5 && rounded % 2 === 1) {
+        rounded--;
+      }
+      return rounded / power;
+    }
+  }
+  return Number(magnitude.toPrecision(digits));
+}
+
+function parseWithNumber(source: Buffer, start: number, end: number): number {
+  if (end - start > MAX_TEXT_BYTES || end <= start) {
+    throw new DecodeError('float is empty or too long', { offset: start });
+  }
+  const text = source.toString('latin1', start, end);
+  if (text === 'NaN') {
+    return Number.NaN;
+  }
+  if (text === 'Infinity') {
+    return Number.POSITIVE_INFINITY;
+  }
+  if (text === '-Infinity') {
+    return Number.NEGATIVE_INFINITY;
+  }
+  if (!/^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/.test(text)) {
+    throw new DecodeError('float is not a number', { offset: start });
+  }
+  return Number(text);
+}
