@@ -3,6 +3,9 @@ export {
   describeBlockingTransaction,
   listBlockingTransactions,
 } from './blocking-transactions.js';
+export type { CheckName, Finding } from './finding.js';
+export { firstError, judge, type PreflightRequest, preflight } from './preflight.js';
+export { type PreflightFacts, readFacts } from './preflight-facts.js';
 export {
   type CreatePublication,
   createPublicationStatement,

@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../errors.js';
-import { quoteIdentifier } from '../protocol/quoting.js';
+import { quoteIdentifier, quoteLiteral } from '../protocol/quoting.js';
 import { requireServerVersion } from '../protocol/server-version.js';
 
 export type PublishedAction = 'insert' | 'update' | 'delete' | 'truncate';
@@ -78,11 +78,11 @@ function tableToPublish(table: TableToPublish, serverVersion: number): string {
 function withClause(publication: CreatePublication, serverVersion: number): string {
   const { publish, viaRoot, generatedColumns } = publication;
   const options: string[] = [];
-  if (publish !== undefined) options.push(`publish = '${publish.join(', ')}'`);
-  if (viaRoot !== undefined) options.push(`publish_via_partition_root = ${viaRoot}`);
+  if (publish !== undefined) options.push(`publish = ${quoteLiteral(publish.join(', '), 'publish')}`);
+  if (viaRoot !== undefined) options.push(`publish_via_partition_root = ${viaRoot ? 'true' : 'false'}`);
   if (generatedColumns !== undefined) {
     requireServerVersion(serverVersion, 180_000, 'generatedColumns', 'generatedColumns');
-    options.push(`publish_generated_columns = ${generatedColumns}`);
+    options.push(`publish_generated_columns = ${quoteLiteral(generatedColumns, 'generatedColumns')}`);
   }
   return options.length === 0 ? '' : ` WITH (${options.join(', ')})`;
 }

@@ -27,6 +27,8 @@ export interface QueryOptions {
 export interface SqlSession {
   /** Such as 180004. */
   readonly serverVersion: number;
+  /** The process that BackendKeyData named; one that pg_backend_pid() does not confirm betrays a pooler. */
+  readonly backendPid?: number | undefined;
   query(sql: string, options?: QueryOptions): Promise<readonly QueryResult[]>;
 }
 

@@ -102,10 +102,10 @@ export interface AlterSlot {
 export function alterReplicationSlot(name: string, change: AlterSlot, serverVersion: number): string {
   requireServerVersion(serverVersion, 170_000, 'ALTER_REPLICATION_SLOT', 'slot');
   const options: string[] = [];
-  if (change.failover !== undefined) options.push(`FAILOVER ${change.failover}`);
+  if (change.failover !== undefined) options.push(`FAILOVER ${change.failover ? 'true' : 'false'}`);
   if (change.twoPhase !== undefined) {
     requireServerVersion(serverVersion, 180_000, 'changing slot.twoPhase', 'slot.twoPhase');
-    options.push(`TWO_PHASE ${change.twoPhase}`);
+    options.push(`TWO_PHASE ${change.twoPhase ? 'true' : 'false'}`);
   }
   if (options.length === 0) {
     throw new ConfigurationError('nothing to alter: give failover or twoPhase', { option: 'slot' });

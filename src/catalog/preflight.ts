@@ -1,0 +1,139 @@
+import { ConfigurationError } from '../errors.js';
+import { checkPgoutputOptions, type PgoutputOptions } from '../protocol/pgoutput-options.js';
+import { quoteIdentifier } from '../protocol/quoting.js';
+import { configurationFinding, type Finding, finding } from './finding.js';
+import { judgeServer } from './judge-server.js';
+import { judgeSlot } from './judge-slot.js';
+import { type PreflightFacts, readFacts, type UnidentifiedTable } from './preflight-facts.js';
+import { quoteTable } from './publication-statements.js';
+import type { WantedSlot } from './slot-lifecycle.js';
+import type { QueryOptions, SqlSession } from './sql-session.js';
+
+/** What a stream is going to ask for. Without a slot or without pgoutput's options, what concerns them is not judged. */
+export interface PreflightRequest {
+  readonly slot?: WantedSlot;
+  readonly pgoutput?: PgoutputOptions;
+  readonly startLsn?: bigint;
+  readonly feedbackIntervalMs?: number;
+}
+
+/**
+ * What keeps a stream from working on this server, errors first, each with the statement that mends it. The session
+ * is the one that is going to stream.
+ *
+ * @see https://www.postgresql.org/docs/current/logical-replication-config.html
+ */
+export async function preflight(
+  session: SqlSession,
+  request: PreflightRequest,
+  options?: QueryOptions,
+): Promise<Finding[]> {
+  const publications = request.pgoutput?.publications ?? [];
+  return judge(await readFacts(session, { slot: request.slot, publications }, options), request);
+}
+
+/** The first error among findings, as what a stream throws. */
+export function firstError(findings: readonly Finding[]): Error | undefined {
+  return findings.find((one) => one.severity === 'error')?.error();
+}
+
+/** Judges facts: no I/O. Errors come before warnings; among them what explains the others comes first. */
+export function judge(facts: PreflightFacts, request: PreflightRequest): Finding[] {
+  const findings = [
+    ...judgeOptions(request.pgoutput, facts.server.serverVersion),
+    ...judgeServer(facts.server),
+    ...judgePublications(facts, request.pgoutput?.publications ?? []),
+    ...judgeWantedSlot(facts, request),
+    ...judgeReplicaIdentity(facts),
+    ...judgeFeedback(facts.server.walSenderTimeoutMs, request.feedbackIntervalMs),
+  ];
+  return [
+    ...findings.filter((one) => one.severity === 'error'),
+    ...findings.filter((one) => one.severity === 'warning'),
+  ];
+}
+
+function judgeOptions(pgoutput: PgoutputOptions | undefined, serverVersion: number): Finding[] {
+  if (pgoutput === undefined) return [];
+  try {
+    checkPgoutputOptions(pgoutput, serverVersion);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return [finding({ check: 'options', message: error.message }, () => error)];
+  }
+}
+
+function judgePublications(facts: PreflightFacts, wanted: readonly string[]): Finding[] {
+  return wanted.flatMap((name) => {
+    const publication = facts.publications.find((one) => one.name === name);
+    const quoted = quoteIdentifier(name, 'publications');
+    if (publication === undefined) {
+      return [
+        configurationFinding('publications', {
+          check: 'publication-missing',
+          message: `publication ${JSON.stringify(name)} does not exist in database ${JSON.stringify(facts.server.database)}; name its tables instead of all with FOR TABLE`,
+          remedy: `CREATE PUBLICATION ${quoted} FOR ALL TABLES`,
+        }),
+      ];
+    }
+    if (publication.tableCount > 0) return [];
+    return [
+      configurationFinding('publications', {
+        severity: 'warning',
+        check: 'publication-empty',
+        message: `publication ${JSON.stringify(name)} publishes no table: nothing but messages would come`,
+        remedy: `ALTER PUBLICATION ${quoted} ADD TABLE ...`,
+      }),
+    ];
+  });
+}
+
+function judgeWantedSlot(facts: PreflightFacts, request: PreflightRequest): Finding[] {
+  if (request.slot === undefined) return [];
+  const twoPhase = request.pgoutput?.twoPhase ?? request.slot.twoPhase;
+  return judgeSlot(facts.slot, request.slot, { twoPhase, startLsn: request.startLsn }, facts.server);
+}
+
+const WHY_UNIDENTIFIED: Readonly<Record<UnidentifiedTable['replicaIdentity'], string>> = {
+  default: 'no primary key',
+  nothing: 'REPLICA IDENTITY NOTHING',
+  index: 'lost the index of its replica identity',
+};
+
+/** The stream itself works; it is the application's UPDATE and DELETE that the server refuses. */
+function judgeReplicaIdentity(facts: PreflightFacts): Finding[] {
+  const findings = facts.unidentifiedTables.map(({ schema, table, replicaIdentity }) => {
+    const name = quoteTable(schema, table, 'publications');
+    return configurationFinding('publications', {
+      severity: 'warning',
+      check: 'replica-identity',
+      message: `table ${name} has ${WHY_UNIDENTIFIED[replicaIdentity]}: while it is published, the server refuses its UPDATE and DELETE; a primary key mends that too`,
+      remedy: `ALTER TABLE ${name} REPLICA IDENTITY FULL`,
+    });
+  });
+  const unnamed = facts.unidentifiedTableCount - findings.length;
+  if (unnamed > 0) {
+    findings.push(
+      configurationFinding('publications', {
+        severity: 'warning',
+        check: 'replica-identity',
+        message: `${unnamed} more published tables have no usable replica identity`,
+      }),
+    );
+  }
+  return findings;
+}
+
+/** The server asks for a sign of life at half its timeout and hangs up at the end of it. */
+function judgeFeedback(walSenderTimeoutMs: number, feedbackIntervalMs: number | undefined): Finding[] {
+  if (feedbackIntervalMs === undefined || walSenderTimeoutMs === 0) return [];
+  if (feedbackIntervalMs * 2 <= walSenderTimeoutMs) return [];
+  return [
+    configurationFinding('feedbackIntervalMs', {
+      severity: 'warning',
+      check: 'wal-sender-timeout',
+      message: `feedbackIntervalMs ${feedbackIntervalMs} is more than half of the server's wal_sender_timeout (${walSenderTimeoutMs} ms): a delay could end the connection`,
+    }),
+  ];
+}
