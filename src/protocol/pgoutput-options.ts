@@ -67,7 +67,6 @@ export function checkPgoutputOptions(options: PgoutputOptions, serverVersion: nu
       option: 'protoVersion',
     });
   }
-  requireServerVersion(serverVersion, since, `protoVersion ${protoVersion}`, 'protoVersion');
   if (publications.length === 0) {
     throw new ConfigurationError('publications is empty: pgoutput needs at least one', { option: 'publications' });
   }
@@ -77,6 +76,8 @@ export function checkPgoutputOptions(options: PgoutputOptions, serverVersion: nu
   if (streaming === 'parallel') requireServerVersion(serverVersion, 160_000, 'streaming: parallel', 'streaming');
   if (twoPhase) requireServerVersion(serverVersion, 150_000, 'twoPhase', 'twoPhase');
   if (options.origin === 'none') requireServerVersion(serverVersion, 160_000, 'origin: none', 'origin');
+  // After the options that raise it: who asked for streaming should not read about protoVersion.
+  requireServerVersion(serverVersion, since, `protoVersion ${protoVersion}`, 'protoVersion');
 
   if (streaming === 'on') requireProtoVersion(protoVersion, 2, 'streaming', 'streaming');
   if (streaming === 'parallel') requireProtoVersion(protoVersion, 4, 'streaming: parallel', 'streaming');
