@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { Lsn, WalStream } from 'pg-walstream';
+import * as pgoutput from 'pg-walstream/pgoutput';
+
+const expected = Number(process.argv[2]);
+assert.equal(Lsn.format(Lsn.parse('16/B374D848')), '16/B374D848');
+assert.ok(Object.keys(pgoutput).length > 0);
+
+// The server is DATABASE_URL.
+const stream = new WalStream({ slot: 'smoke', publications: ['smoke'], workers: 2 });
+await stream.start();
+let inserts = 0;
+for await (const event of stream) {
+  if (event.kind !== 'insert') continue;
+  inserts++;
+  assert.deepEqual({ ...event.new }, { id: BigInt(inserts), name: `name ${inserts}` });
+  if (inserts === expected) break;
+}
+await stream.stop();
+assert.equal(inserts, expected);
+console.log(`streamed ${inserts} changes in order`);

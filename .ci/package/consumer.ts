@@ -1,0 +1,20 @@
+import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
+import * as pgoutput from 'pg-walstream/pgoutput';
+
+const stream = new WalStream({ slot: 'smoke', publications: ['smoke'], workers: 2 });
+
+export async function firstInsert(): Promise<string | undefined> {
+  await stream.start();
+  for await (const event of stream) {
+    const position: bigint | undefined = describe(event);
+    if (position !== undefined) return Lsn.format(position);
+  }
+  return undefined;
+}
+
+function describe(event: WalEvent): bigint | undefined {
+  // The union narrows by its literal discriminant.
+  return event.kind === 'insert' ? event.lsn : undefined;
+}
+
+export const names: string[] = Object.keys(pgoutput);
