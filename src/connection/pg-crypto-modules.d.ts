@@ -1,0 +1,32 @@
+/** The part of node-postgres' SCRAM and MD5 that is used here; these files have no types of their own. */
+declare module 'pg/lib/crypto/sasl.js' {
+  interface SaslSession {
+    readonly mechanism: string;
+    readonly response: string;
+  }
+  const sasl: {
+    startSession(mechanisms: readonly string[], stream: object | null, maxIterations: number): SaslSession;
+    continueSession(session: SaslSession, password: string, serverData: string, stream: object | null): Promise<void>;
+    finalizeSession(session: SaslSession, serverData: string): void;
+  };
+  export default sasl;
+}
+
+declare module 'pg/lib/crypto/utils.js' {
+  const utils: {
+    postgresMd5PasswordHash(user: string, password: string, salt: Uint8Array): Promise<string>;
+  };
+  export default utils;
+}
+
+declare module 'pgpass/lib/helper.js' {
+  const helper: {
+    getFileName(env: NodeJS.ProcessEnv): string;
+    getPassword(
+      entry: { host: string; port: number; database: string; user: string },
+      stream: NodeJS.ReadableStream,
+      callback: (password: string | undefined) => void,
+    ): void;
+  };
+  export default helper;
+}
