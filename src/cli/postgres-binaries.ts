@@ -66,7 +66,8 @@ export async function findPostgresBinaries(major: PostgresMajor): Promise<Postgr
   return { major, binDirectory: join(root, 'bin'), identity, temporaryDirectory };
 }
 
-interface BinaryPackage {
+/** An installed package of binaries; `native` holds bin, lib and share. */
+export interface BinaryPackage {
   readonly name: string;
   readonly version: string;
   readonly native: string;
@@ -171,7 +172,7 @@ function fingerprint(version: string, files: readonly RegularFile[]): string {
  * The package's files under `<temporary folder>/pg-walstream-<uid>/`. The name carries the fingerprint, and the copy
  * must have it too, because cleaners of temporary folders remove single files.
  */
-async function cachedCopy(source: BinaryPackage, temporaryDirectory: string): Promise<string> {
+export async function cachedCopy(source: BinaryPackage, temporaryDirectory: string): Promise<string> {
   const cache = await ownCacheDirectory(temporaryDirectory);
   const files = await listFiles(source.native);
   const expected = fingerprint(source.version, files);
