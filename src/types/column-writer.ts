@@ -31,6 +31,7 @@ import { writeJson, writeJsonbBinary } from './json.js';
 import { writeNumericBinary } from './numeric.js';
 import { elementOidOf, Oid } from './oids.js';
 import type { PackWriter } from './pack-writer.js';
+import { serverTextOf, serverTextWriter } from './server-text.js';
 import { writeCharBinary, writeCharText, writeText } from './text.js';
 import { writeUuidBinary } from './uuid.js';
 
@@ -129,5 +130,10 @@ function binaryWriter(typeOid: number): ColumnWriter {
 }
 
 function scalarBinaryWriter(typeOid: number): ColumnWriter {
-  return BINARY_WRITERS.get(typeOid) ?? writeByteaBinary;
+  const writer = BINARY_WRITERS.get(typeOid);
+  if (writer !== undefined) {
+    return writer;
+  }
+  const serverText = serverTextOf(typeOid);
+  return serverText === undefined ? writeByteaBinary : serverTextWriter(serverText);
 }

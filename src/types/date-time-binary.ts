@@ -32,14 +32,14 @@ export function writeDateBinary(source: Buffer, start: number, end: number, out:
   }
   requireDay(days, MAX_DAY + 1, start);
   out.reserve(MAX_ISO_BYTES);
-  finishString(out, writeIsoDay(out.bytes, out.position + 1, days));
+  out.finishString(writeIsoDay(out.bytes, out.position + 1, days));
 }
 
 export function writeTimeBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
   requireByteCount(start, end, 8);
   const microseconds = readTimeOfDay(source, start);
   out.reserve(MAX_ISO_BYTES);
-  finishString(out, writeIsoTime(out.bytes, out.position + 1, microseconds));
+  out.finishString(writeIsoTime(out.bytes, out.position + 1, microseconds));
 }
 
 export function writeTimetzBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -51,7 +51,7 @@ export function writeTimetzBinary(source: Buffer, start: number, end: number, ou
   }
   out.reserve(MAX_ISO_BYTES);
   const to = writeIsoTime(out.bytes, out.position + 1, microseconds);
-  finishString(out, writeIsoOffset(out.bytes, to, -secondsWest));
+  out.finishString(writeIsoOffset(out.bytes, to, -secondsWest));
 }
 
 export function writeTimestampBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -94,7 +94,7 @@ function writeInstant(source: Buffer, start: number, out: PackWriter, isUtc: boo
   if (isUtc) {
     bytes[to++] = 0x5a;
   }
-  finishString(out, to);
+  out.finishString(to);
 }
 
 function readTimeOfDay(source: Buffer, start: number): number {
@@ -109,10 +109,4 @@ function requireDay(days: number, endDay: number, start: number): void {
   if (days < MIN_DAY || days >= endDay) {
     throw new DecodeError('date is out of range', { offset: start });
   }
-}
-
-/** Puts the header of the string of at most 31 bytes written behind `out.position` + 1 in its place. */
-function finishString(out: PackWriter, end: number): void {
-  out.bytes[out.position] = 0xa0 | (end - out.position - 1);
-  out.position = end;
 }

@@ -35,7 +35,7 @@ export function writeDateText(source: Buffer, start: number, end: number, out: P
   if (yearEnd + 6 !== dateEnd) {
     throw new DecodeError('date is not of the form Y-MM-DD', { offset: start });
   }
-  finishString(out, copyDate(source, start, yearEnd, isBc, out.bytes, out.position + 1));
+  out.finishString(copyDate(source, start, yearEnd, isBc, out.bytes, out.position + 1));
 }
 
 export function writeTimestampText(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -48,12 +48,12 @@ export function writeTimestamptzText(source: Buffer, start: number, end: number,
 
 export function writeTimeText(source: Buffer, start: number, end: number, out: PackWriter): void {
   out.reserve(MAX_ISO_BYTES);
-  finishString(out, copyTime(source, start, end, out.bytes, out.position + 1, NO_ZONE));
+  out.finishString(copyTime(source, start, end, out.bytes, out.position + 1, NO_ZONE));
 }
 
 export function writeTimetzText(source: Buffer, start: number, end: number, out: PackWriter): void {
   out.reserve(MAX_ISO_BYTES);
-  finishString(out, copyTime(source, start, end, out.bytes, out.position + 1, ZONE_OFFSET));
+  out.finishString(copyTime(source, start, end, out.bytes, out.position + 1, ZONE_OFFSET));
 }
 
 function writeDateTime(source: Buffer, start: number, end: number, out: PackWriter, zone: number): void {
@@ -71,7 +71,7 @@ function writeDateTime(source: Buffer, start: number, end: number, out: PackWrit
   let to = copyDate(source, start, yearEnd, isBc, bytes, out.position + 1);
   bytes[to++] = 0x54;
   to = copyTime(source, yearEnd + 7, timeEnd, bytes, to, zone);
-  finishString(out, to);
+  out.finishString(to);
 }
 
 /** Writes `infinity` or `-infinity` when that is the value. */
@@ -195,19 +195,4 @@ function copyZone(source: Buffer, start: number, end: number, bytes: Buffer, pos
     to += 3;
   }
   return to;
-}
-
-/** Puts the header of the string written behind `out.position` + 1 in its place. */
-function finishString(out: PackWriter, end: number): void {
-  const { bytes, position } = out;
-  const byteCount = end - position - 1;
-  if (byteCount < 32) {
-    bytes[position] = 0xa0 | byteCount;
-    out.position = end;
-  } else {
-    bytes.copyWithin(position + 2, position + 1, end);
-    bytes[position] = 0xd9;
-    bytes[position + 1] = byteCount;
-    out.position = end + 1;
-  }
 }

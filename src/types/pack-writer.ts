@@ -200,6 +200,24 @@ export class PackWriter {
   }
 
   /**
+   * Ends a string of at most 255 bytes whose length was not known before: the caller reserved two bytes more than the
+   * string takes, wrote it from `position` + 1 on, up to `end`, and left `position` as it was.
+   */
+  finishString(end: number): void {
+    const { bytes, position } = this;
+    const byteCount = end - position - 1;
+    if (byteCount < 32) {
+      bytes[position] = 0xa0 | byteCount;
+      this.position = end;
+    } else {
+      bytes.copyWithin(position + 2, position + 1, end);
+      bytes[position] = 0xd9;
+      bytes[position + 1] = byteCount;
+      this.position = end + 1;
+    }
+  }
+
+  /**
    * Header of an array whose `length` values follow. Returns its position for {@link setArrayLength}, for those who
    * know the length only at the end.
    */

@@ -1,0 +1,53 @@
+/**
+ * interval binary: int64 microseconds, int32 days, int32 months. Since PostgreSQL 17 the extremes of all three are
+ * ±infinity (earlier servers would print their sums).
+ *
+ * @see https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-INTERVAL-OUTPUT
+ */
+export function intervalText(bytes: Buffer): string {
+  const microseconds = bytes.readBigInt64BE(0);
+  const days = bytes.readInt32BE(8);
+  const months = bytes.readInt32BE(12);
+  if (microseconds === MAX_INT8 && days === 0x7fffffff && months === 0x7fffffff) {
+    return 'infinity';
+  }
+  if (microseconds === -MAX_INT8 - 1n && days === -0x80000000 && months === -0x80000000) {
+    return '-infinity';
+  }
+  const years = Math.trunc(months / 12);
+  // A positive part after a negative one shows its sign.
+  let text = part('', years, 'year', false);
+  let previousNegative = years < 0;
+  const restMonths = months - years * 12;
+  text = part(text, restMonths, 'mon', previousNegative);
+  previousNegative = restMonths === 0 ? previousNegative : restMonths < 0;
+  text = part(text, days, 'day', previousNegative);
+  previousNegative = days === 0 ? previousNegative : days < 0;
+  if (microseconds === 0n && text !== '') {
+    return text;
+  }
+  const sign = microseconds < 0n ? '-' : previousNegative ? '+' : '';
+  return `${text}${text === '' ? '' : ' '}${sign}${durationText(microseconds < 0n ? -microseconds : microseconds)}`;
+}
+
+const MAX_INT8 = 0x7fffffffffffffffn;
+
+function part(text: string, value: number, unit: string, previousNegative: boolean): string {
+  if (value === 0) {
+    return text;
+  }
+  const sign = previousNegative && value > 0 ? '+' : '';
+  return `${text}${text === '' ? '' : ' '}${sign}${value} ${unit}${value === 1 ? '' : 's'}`;
+}
+
+/** `HH:MM:SS[.ffffff]`; hours take as many digits as they need. */
+function durationText(microseconds: bigint): string {
+  const seconds = microseconds / 1_000_000n;
+  const fraction = String(microseconds % 1_000_000n)
+    .padStart(6, '0')
+    .replace(/0+$/, '');
+  const hours = String(seconds / 3600n).padStart(2, '0');
+  const minutes = String((seconds / 60n) % 60n).padStart(2, '0');
+  const rest = String(seconds % 60n).padStart(2, '0');
+  return `${hours}:${minutes}:${rest}${fraction === '' ? '' : `.${fraction}`}`;
+}
