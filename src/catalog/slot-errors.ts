@@ -4,6 +4,8 @@ import { Lsn } from '../lsn.js';
 const HOLDER_PID = /PID\D{0,3}(\d+)/;
 const INVALIDATED = /can no longer (get changes from|access) replication slot|has been invalidated/i;
 const CANNOT_ADVANCE = /cannot advance replication slot/i;
+const UNFIT =
+  /was not created in this database|cannot use physical replication slot|cannot use replication slot|cannot be used while in recovery/i;
 const ABOUT_A_PUBLICATION = /^publication /i;
 
 /**
@@ -32,12 +34,6 @@ export function slotErrorFrom(error: unknown, slotName: string): unknown {
       });
     case '42710':
       return new ConfigurationError(`slot ${slotName} exists already`, { option: 'slot.name', cause: error });
-    case '0A000':
-      // "was not created in this database", "cannot use physical replication slot for logical decoding"
-      return new ConfigurationError(`slot ${slotName} cannot be used here: ${error.message}`, {
-        option: 'slot.name',
-        cause: error,
-      });
     case '53400':
       return new ConfigurationError(
         `slot ${slotName} cannot be created: all max_replication_slots are in use; drop one that nobody needs, or raise it`,
@@ -56,6 +52,18 @@ function notInPrerequisiteState(error: ServerError, slotName: string): unknown {
     return new SlotError(`slot ${slotName} is past that position and does not go back`, {
       slotName,
       reason: 'gap',
+      cause: error,
+    });
+  }
+  if (error.message.includes('wal_level')) {
+    return new ConfigurationError('wal_level of the server is too low for logical replication, which needs logical', {
+      option: 'connection',
+      cause: error,
+    });
+  }
+  if (UNFIT.test(error.message)) {
+    return new ConfigurationError(`slot ${slotName} cannot be used here: ${error.message}`, {
+      option: 'slot.name',
       cause: error,
     });
   }

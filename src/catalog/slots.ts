@@ -61,12 +61,11 @@ export function isInvalidated(slot: SlotInfo): boolean {
 }
 
 function slotQuery(serverVersion: number): string {
-  const since16 = serverVersion >= 160_000;
   const since17 = serverVersion >= 170_000;
   return `SELECT slot_name, plugin, slot_type, database, temporary, active, active_pid, restart_lsn,
   confirmed_flush_lsn, wal_status, safe_wal_size, two_phase,
-  ${since16 ? 'conflicting' : 'false AS conflicting'},
-  ${since17 ? 'invalidation_reason' : `${invalidationBefore17(since16)} AS invalidation_reason`},
+  ${conflicting(serverVersion)} AS conflicting,
+  ${since17 ? 'invalidation_reason' : INVALIDATION_BEFORE_17} AS invalidation_reason,
   ${since17 ? 'failover, synced' : 'false AS failover, false AS synced'},
   ${since17 ? 'floor(extract(epoch FROM inactive_since) * 1000)' : 'NULL'} AS inactive_since_ms,
   greatest(0, pg_wal_lsn_diff(
@@ -76,10 +75,14 @@ function slotQuery(serverVersion: number): string {
 FROM pg_catalog.pg_replication_slots`;
 }
 
-function invalidationBefore17(hasConflicting: boolean): string {
-  const conflict = hasConflicting ? `WHEN conflicting THEN 'conflict' ` : '';
-  return `CASE ${conflict}WHEN wal_status = 'lost' THEN 'wal_removed' END`;
+/** 16 says `conflicting` of every invalidated logical slot; the one whose WAL was removed has no position any more. */
+function conflicting(serverVersion: number): string {
+  if (serverVersion >= 170_000) return 'conflicting';
+  return serverVersion >= 160_000 ? 'conflicting AND restart_lsn IS NOT NULL' : 'false';
 }
+
+const INVALIDATION_BEFORE_17 = `CASE WHEN wal_status = 'lost' THEN
+    CASE WHEN restart_lsn IS NULL THEN 'wal_removed' ELSE 'conflict' END END`;
 
 function slotFromRow(row: CatalogRow): SlotInfo {
   const inactiveSinceMs = row.optionalNumber('inactive_since_ms');

@@ -15,7 +15,7 @@ export interface CreateLogicalSlot {
   readonly plugin?: string;
   /** Gone with its connection. */
   readonly temporary?: boolean;
-  /** Decode prepared transactions at PREPARE. */
+  /** Decode prepared transactions at PREPARE; 15 and later. */
   readonly twoPhase?: boolean;
   /** Copied to standbys, so that it survives a failover; 17 and later. */
   readonly failover?: boolean;
@@ -35,7 +35,7 @@ export type CreateSlot = CreateLogicalSlot | CreatePhysicalSlot;
 
 /**
  * ```
- * 14:  CREATE_REPLICATION_SLOT "s" [TEMPORARY] [TWO_PHASE] LOGICAL "plugin" {EXPORT_SNAPSHOT | USE_SNAPSHOT | NOEXPORT_SNAPSHOT}
+ * 14:  CREATE_REPLICATION_SLOT "s" [TEMPORARY] LOGICAL "plugin" {EXPORT_SNAPSHOT | USE_SNAPSHOT | NOEXPORT_SNAPSHOT}
  *      CREATE_REPLICATION_SLOT "s" [TEMPORARY] PHYSICAL [RESERVE_WAL]
  * 15+: CREATE_REPLICATION_SLOT "s" [TEMPORARY] LOGICAL "plugin" (SNAPSHOT '...' [, TWO_PHASE] [, FAILOVER])
  *      CREATE_REPLICATION_SLOT "s" [TEMPORARY] PHYSICAL [(RESERVE_WAL)]
@@ -49,8 +49,7 @@ export function createReplicationSlot(slot: CreateSlot, serverVersion: number): 
   switch (slot.kind) {
     case 'logical': {
       const plugin = quoteIdentifier(slot.plugin ?? 'pgoutput', 'slot.plugin');
-      const twoPhase = slot.twoPhase && serverVersion < 150_000 ? ' TWO_PHASE' : '';
-      return `${head}${twoPhase} LOGICAL ${plugin} ${logicalSlotOptions(slot, serverVersion)}`;
+      return `${head} LOGICAL ${plugin} ${logicalSlotOptions(slot, serverVersion)}`;
     }
     case 'physical': {
       if (!slot.reserveWal) return `${head} PHYSICAL`;
@@ -69,6 +68,7 @@ const SNAPSHOT_KEYWORDS: Readonly<Record<SlotSnapshot, string>> = {
 
 function logicalSlotOptions(slot: CreateLogicalSlot, serverVersion: number): string {
   const snapshot = slot.snapshot ?? 'nothing';
+  if (slot.twoPhase) requireServerVersion(serverVersion, 150_000, 'slot.twoPhase', 'slot.twoPhase');
   if (slot.failover) {
     requireServerVersion(serverVersion, 170_000, 'slot.failover', 'slot.failover');
     if (slot.temporary) {

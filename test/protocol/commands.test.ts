@@ -31,15 +31,15 @@ function options(request: Omit<PgoutputRequest, 'publications'> = {}): PgoutputO
 }
 
 describe('CREATE_REPLICATION_SLOT', () => {
-  test('14 has positional keywords, with TWO_PHASE before LOGICAL', () => {
+  test('14 has positional keywords', () => {
     const create = (slot: Parameters<typeof createReplicationSlot>[0]) => createReplicationSlot(slot, 140_023);
     assert.equal(
       create({ kind: 'logical', name: 's' }),
       'CREATE_REPLICATION_SLOT "s" LOGICAL "pgoutput" NOEXPORT_SNAPSHOT',
     );
     assert.equal(
-      create({ kind: 'logical', name: 's', temporary: true, twoPhase: true, snapshot: 'export' }),
-      'CREATE_REPLICATION_SLOT "s" TEMPORARY TWO_PHASE LOGICAL "pgoutput" EXPORT_SNAPSHOT',
+      create({ kind: 'logical', name: 's', temporary: true, snapshot: 'export' }),
+      'CREATE_REPLICATION_SLOT "s" TEMPORARY LOGICAL "pgoutput" EXPORT_SNAPSHOT',
     );
     assert.equal(
       create({ kind: 'logical', name: 's', plugin: 'test_decoding', snapshot: 'use' }),
@@ -48,6 +48,10 @@ describe('CREATE_REPLICATION_SLOT', () => {
     assert.equal(
       create({ kind: 'physical', name: 's', reserveWal: true }),
       'CREATE_REPLICATION_SLOT "s" PHYSICAL RESERVE_WAL',
+    );
+    assert.throws(
+      () => create({ kind: 'logical', name: 's', twoPhase: true }),
+      refused('slot.twoPhase', /needs PostgreSQL 15 or later/),
     );
   });
 
