@@ -14,6 +14,7 @@ export const FrontendMessage = {
     serialize.sendSASLInitialResponseMessage(mechanism, response),
   saslResponse: (response: string): Uint8Array => serialize.sendSCRAMClientFinalMessage(response),
   query: (sql: string): Uint8Array => serialize.query(sql),
+  copyData: (payload: Buffer): Uint8Array => serialize.copyData(payload),
   copyDone: (): Uint8Array => serialize.copyDone(),
   copyFail: (reason: string): Uint8Array => serialize.copyFail(reason),
   cancelRequest: (processId: number, secretKey: number): Uint8Array => serialize.cancel(processId, secretKey),

@@ -1,0 +1,218 @@
+import { ConnectionError, ProtocolError, type WalStreamError } from '../errors.js';
+import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
+import { parseBackendMessage } from './backend-parser.js';
+import { connectionErrorFrom } from './connect-deadline.js';
+import { FrontendMessage } from './frontend-message.js';
+import type { PgConnection } from './pg-connection.js';
+import { ReadScheduler } from './read-scheduler.js';
+import { type ServerNotice, serverErrorFrom, serverNoticeFrom } from './server-error.js';
+import type { Slab } from './slab.js';
+import { SlabReader, type SlabReaderHandler } from './slab-reader.js';
+import type { Transport } from './transport.js';
+
+/** Longest message that a stream takes, unless asked otherwise: a row with a value of 100 MB fits well. */
+export const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+
+/** Gets what the server sends. Offsets are into `copy.slab.bytes`, and hold until `onSlabEnd`. */
+export interface CopyBothHandler {
+  /** The payload of a CopyData message. An error that it throws ends the COPY. */
+  onCopyData(bytes: Buffer, start: number, end: number): void;
+  onReadEnd(byteCount: number, drained: boolean): void;
+  onSlabEnd(): void;
+  onNotice(notice: ServerNotice): void;
+  /** Once: the stream is over, orderly (`undefined`) or by an error. */
+  onEnd(error: unknown): void;
+}
+
+/**
+ * The COPY BOTH of a streaming replication: bytes in slabs, read at the scheduler's pace.
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY
+ */
+export class CopyBoth implements SlabReaderHandler {
+  readonly host: string;
+  readonly #transport: Transport;
+  readonly #handler: CopyBothHandler;
+  readonly #reader: SlabReader;
+  readonly #scheduler: ReadScheduler;
+  #state: 'starting' | 'streaming' | 'finishing' | 'ended' = 'starting';
+  #started: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+  #finished: (() => void) | undefined;
+  #error: WalStreamError | undefined;
+  #bytesRead = 0;
+  #reads = 0;
+
+  /** Sends the command (START_REPLICATION) and waits until the server streams. The connection is used up. */
+  static async start(
+    connection: PgConnection,
+    command: string,
+    handler: CopyBothHandler,
+    maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
+  ): Promise<CopyBoth> {
+    const copy = new CopyBoth(connection, handler, maxMessageBytes);
+    await copy.#begin(command);
+    return copy;
+  }
+
+  private constructor(connection: PgConnection, handler: CopyBothHandler, maxMessageBytes: number) {
+    this.host = connection.host;
+    this.#handler = handler;
+    this.#reader = new SlabReader(this, maxMessageBytes);
+    this.#transport = connection.detach();
+    this.#scheduler = new ReadScheduler(this.#transport);
+    this.#transport.setSink(this.#reader);
+  }
+
+  get slab(): Slab {
+    return this.#reader.slab;
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** Calls in which the kernel gave bytes. */
+  get reads(): number {
+    return this.#reads;
+  }
+
+  /** Milliseconds between reads now; 0 when every byte is read at once. */
+  get readDelayMs(): number {
+    return this.#scheduler.delayMs;
+  }
+
+  /** Whether reading is held. */
+  get held(): boolean {
+    return this.#scheduler.held;
+  }
+
+  /** Reads nothing until {@link release}: the server has to wait. */
+  hold(): void {
+    this.#scheduler.hold();
+  }
+
+  release(): void {
+    this.#scheduler.release();
+  }
+
+  send(payload: Buffer): void {
+    if (this.#state === 'streaming') this.#transport.write(FrontendMessage.copyData(payload));
+  }
+
+  /**
+   * Ends the COPY: CopyDone, then whatever the server still sends is discarded until it has ended too, or for
+   * `timeoutMs`; then closes. What was sent before is sure to be read by a server that answers.
+   */
+  async finish(timeoutMs: number): Promise<void> {
+    if (this.#state === 'streaming') {
+      this.#state = 'finishing';
+      this.#transport.write(FrontendMessage.copyDone());
+      this.#scheduler.stop();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        this.#finished = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#finished = undefined;
+      this.#transport.write(FrontendMessage.terminate());
+    }
+    this.#state = 'ended';
+    await this.#transport.end();
+  }
+
+  /** Closes at once, without a word. */
+  destroy(): void {
+    this.#state = 'ended';
+    this.#transport.destroy();
+  }
+
+  onFrame(type: number, bodyStart: number, bodyEnd: number): void {
+    if (type === COPY_DATA) {
+      if (this.#state === 'streaming') this.#handler.onCopyData(this.#reader.slab.bytes, bodyStart, bodyEnd);
+      else if (this.#state === 'starting') throw new ProtocolError('CopyData before CopyBothResponse', { offset: 0 });
+      return;
+    }
+    this.#onControl(this.#reader.slab.bytes.subarray(bodyStart - FRAME_HEADER_BYTES, bodyEnd));
+  }
+
+  onReadEnd(byteCount: number, drained: boolean): void {
+    this.#bytesRead += byteCount;
+    this.#reads++;
+    if (this.#state !== 'streaming') return;
+    this.#handler.onReadEnd(byteCount, drained);
+    this.#scheduler.onRead(byteCount, drained);
+  }
+
+  onSlabEnd(): void {
+    if (this.#state === 'streaming') this.#handler.onSlabEnd();
+  }
+
+  onBadBytes(error: unknown): void {
+    this.#transport.destroy();
+    this.#end(error);
+  }
+
+  onClose(error: Error | undefined): void {
+    const { host } = this;
+    const closed = error ?? new ConnectionError(`${host} closed the connection`, { host, phase: 'streaming' });
+    // An ErrorResponse just before the end says why.
+    this.#end(this.#error ?? connectionErrorFrom(closed, { host, phase: 'streaming' }));
+  }
+
+  #begin(command: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#started = { resolve, reject };
+      this.#transport.write(FrontendMessage.query(command));
+    });
+  }
+
+  #onControl(bytes: Uint8Array): void {
+    const message = parseBackendMessage(bytes);
+    switch (message.name) {
+      case 'copyBothResponse':
+        this.#state = 'streaming';
+        this.#started?.resolve();
+        this.#started = undefined;
+        break;
+      case 'errorResponse':
+        this.#error = serverErrorFrom(message.fields);
+        break;
+      case 'noticeResponse':
+        this.#handler.onNotice(serverNoticeFrom(message.fields));
+        break;
+      case 'copyDone':
+      case 'commandComplete':
+      case 'parameterStatus':
+      case 'rowDescription':
+      case 'dataRow':
+        break;
+      case 'readyForQuery':
+        this.#onReady();
+        break;
+      default:
+        throw new ProtocolError(`the server sent ${message.name} in a COPY`, { offset: 0 });
+    }
+  }
+
+  /** The command is over, by our CopyDone, by the server's or by its error. */
+  #onReady(): void {
+    if (this.#state === 'finishing') this.#finished?.();
+    else this.#end(this.#error);
+    void this.#transport.end();
+  }
+
+  #end(error: unknown): void {
+    if (this.#state === 'starting') {
+      this.#state = 'ended';
+      this.#started?.reject(error);
+    } else if (this.#state === 'finishing') {
+      this.#finished?.();
+    } else if (this.#state === 'streaming') {
+      this.#state = 'ended';
+      this.#scheduler.stop();
+      this.#handler.onEnd(error);
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import { DecodeError } from '../errors.js';
+
+/** The message in which something could not be decoded. */
+export interface MessageLocation {
+  /** Offset of the message in the memory that was being read. */
+  readonly start: number;
+  readonly tag: number;
+  readonly lsn: bigint;
+  readonly relationId?: number;
+}
+
+/** Makes a parser's error name its message: offset within it, tag, LSN and relation. Any other error is not touched. */
+export function locateDecodeError(error: unknown, message: MessageLocation): unknown {
+  if (!(error instanceof DecodeError)) return error;
+  return new DecodeError(error.message, {
+    offset: error.offset - message.start,
+    tag: String.fromCharCode(message.tag),
+    lsn: message.lsn,
+    relationId: error.relationId ?? message.relationId,
+    cause: error.cause,
+  });
+}

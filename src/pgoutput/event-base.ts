@@ -1,0 +1,19 @@
+import { inspect } from 'node:util';
+import type { JsonValue } from './event-json.js';
+
+/** The JSON form of an event: safe for `JSON.stringify`, LSNs as `X/Y`. */
+export type EventJson = { [key: string]: JsonValue | undefined };
+
+/** What every event can do. */
+export abstract class EventBase {
+  abstract readonly kind: string;
+  /** The event as a plain object that can be spread and cloned. */
+  abstract toObject(): Record<string, unknown>;
+  /** The event's JSON form, one line of the command line's `jsonl`. */
+  abstract toJSON(): EventJson;
+
+  /** What `console.log` shows. */
+  [inspect.custom](_depth: number, options: object): string {
+    return `${this.constructor.name} ${inspect(this.toObject(), options)}`;
+  }
+}

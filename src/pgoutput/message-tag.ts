@@ -1,0 +1,32 @@
+/**
+ * First byte of a pgoutput message of protocol 1.
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ */
+export const MessageTag = {
+  begin: 0x42, // B
+  commit: 0x43, // C
+  origin: 0x4f, // O
+  relation: 0x52, // R
+  type: 0x59, // Y
+  insert: 0x49, // I
+  update: 0x55, // U
+  delete: 0x44, // D
+  truncate: 0x54, // T
+  message: 0x4d, // M
+} as const;
+
+/** What precedes a tuple in Update and Delete. */
+export const TupleTag = {
+  key: 0x4b, // K
+  old: 0x4f, // O
+  new: 0x4e, // N
+} as const;
+
+/** Kind of a column's value in TupleData. */
+export const ColumnTag = {
+  null: 0x6e, // n
+  unchangedToast: 0x75, // u
+  text: 0x74, // t
+  binary: 0x62, // b
+} as const;

@@ -1,0 +1,89 @@
+import type { Row } from './event-json.js';
+import { EVENT_WORDS, EventFlag, EventWord, type PackedBatch } from './packed-batch.js';
+import type { Relation, RelationVersion } from './relation.js';
+
+/** Reads a value that a transform returned. */
+export type ValueReader = (bytes: Buffer, start: number, end: number) => unknown;
+
+/** Reads packed events in place; `at` is always the first index word of an event. */
+export class PackedEvents {
+  /** Where the event after the last would begin. */
+  readonly end: number;
+  readonly #words: Uint32Array;
+  readonly #data: Buffer;
+  readonly #relations: readonly RelationVersion[];
+  readonly #readValue: ValueReader | undefined;
+
+  constructor(packed: PackedBatch, relations: readonly RelationVersion[], readValue: ValueReader | undefined) {
+    this.#words = packed.index;
+    this.end = packed.index.length;
+    const { buffer, byteOffset, byteLength } = packed.data;
+    this.#data = Buffer.from(buffer, byteOffset, byteLength);
+    this.#relations = relations;
+    this.#readValue = readValue;
+  }
+
+  get count(): number {
+    return this.end / EVENT_WORDS;
+  }
+
+  /** Whether row events carry a transform's value instead of rows. */
+  get transformed(): boolean {
+    return this.#readValue !== undefined;
+  }
+
+  codeAndFlags(at: number): number {
+    return this.#words[at + EventWord.codeAndFlags];
+  }
+
+  hasFlag(at: number, flag: number): boolean {
+    return (this.#words[at + EventWord.codeAndFlags] & flag) !== 0;
+  }
+
+  lsnAt(at: number): bigint {
+    const high = this.#words[at + EventWord.lsnHigh];
+    const low = this.#words[at + EventWord.lsnLow];
+    // Below 2^53 one conversion does; 0x200000 is 2^53 / 2^32.
+    return high < 0x200000 ? BigInt(high * 0x100000000 + low) : (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  relationAt(at: number): RelationVersion {
+    return this.#relations[this.#words[at + EventWord.relation]];
+  }
+
+  /** The new row; `undefined` when there is none. */
+  readNew(at: number): Row | undefined {
+    const start = this.#words[at + EventWord.newStart];
+    const end = this.#words[at + EventWord.end];
+    return start === end ? undefined : this.relationAt(at).rowReader.read(this.#data, start, end);
+  }
+
+  /** The old row or old key; `undefined` when there is none. */
+  readOld(at: number): Row | undefined {
+    const start = this.#words[at + EventWord.oldStart];
+    const end = this.#words[at + EventWord.newStart];
+    if (start === end) return undefined;
+    const version = this.relationAt(at);
+    const reader = this.hasFlag(at, EventFlag.hasKey) ? version.keyReader : version.rowReader;
+    return reader.read(this.#data, start, end);
+  }
+
+  readValue(at: number): unknown {
+    return this.#readValue?.(this.#data, this.#words[at + EventWord.newStart], this.#words[at + EventWord.end]);
+  }
+
+  /** The raw message of a control event, parsed by `parse`. */
+  parseAt<T>(at: number, parse: (bytes: Buffer, start: number, end: number) => T): T {
+    return parse(this.#data, this.#words[at + EventWord.newStart], this.#words[at + EventWord.end]);
+  }
+
+  /** What the transcoder packed of a truncate: options byte, count, positions of relations. */
+  truncateAt(at: number): { options: number; relations: Relation[] } {
+    const start = this.#words[at + EventWord.newStart];
+    const relations: Relation[] = [];
+    for (let offset = start + 5; offset < this.#words[at + EventWord.end]; offset += 4) {
+      relations.push(this.#relations[this.#data.readUInt32BE(offset)].relation);
+    }
+    return { options: this.#data[start], relations };
+  }
+}

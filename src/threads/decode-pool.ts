@@ -1,0 +1,173 @@
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { ConfigurationError, WorkerError } from '../errors.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js';
+import { decodeError } from './error-codec.js';
+import { DECODE_WORKER_URL } from './worker-url.js';
+
+/** Tasks that a worker has at hand, so that it does not wait for a busy main thread between two. */
+const TASKS_PER_WORKER = 2;
+
+export interface DecodePoolOptions extends DecodeWorkerData {
+  readonly workers: number;
+  /** A batch that takes longer is taken away from its worker, which is ended. */
+  readonly timeoutMs: number;
+}
+
+interface Job {
+  readonly task: DecodeTask;
+  readonly firstLsn: bigint | undefined;
+  readonly resolve: (reply: DecodeReply) => void;
+  readonly reject: (error: unknown) => void;
+  /** Why the first attempt failed. */
+  failure: unknown;
+}
+
+/**
+ * Worker threads that decode batches. A batch whose worker threw, exited, ran out of memory or hung is decoded once
+ * more, alone, so that the second failure is surely its own: then it is a {@link WorkerError}.
+ */
+export class DecodePool {
+  readonly #pool: Piscina<DecodeTask, DecodeReply>;
+  readonly #timeoutMs: number;
+  readonly #maxRunning: number;
+  readonly #waiting: Job[] = [];
+  readonly #suspects: Job[] = [];
+  #running = 0;
+  #closed = false;
+  #busyMs = 0;
+  #batches = 0;
+  #restarts = 0;
+
+  constructor(options: DecodePoolOptions) {
+    const workerData: DecodeWorkerData = { types: options.types, transform: options.transform };
+    this.#pool = new Piscina<DecodeTask, DecodeReply>({
+      filename: fileURLToPath(DECODE_WORKER_URL),
+      minThreads: options.workers,
+      maxThreads: options.workers,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      concurrentTasksPerWorker: TASKS_PER_WORKER,
+      recordTiming: false,
+      workerData,
+      // Piscina's default freezes a worker's event loop while it is idle: a user's module may need its timers.
+      ...(options.transform === undefined ? {} : { atomics: 'disabled' as const }),
+    });
+    // Workers that die are reported by the tasks they had.
+    this.#pool.on('error', () => {});
+    this.#timeoutMs = options.timeoutMs;
+    this.#maxRunning = options.workers * TASKS_PER_WORKER;
+  }
+
+  /** Milliseconds that workers spent decoding, all together. */
+  get busyMs(): number {
+    return this.#busyMs;
+  }
+
+  get batches(): number {
+    return this.#batches;
+  }
+
+  /** Batches that had to be decoded again. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Starts a worker and loads the user's module; {@link ConfigurationError} when that fails. */
+  async prepare(): Promise<void> {
+    const run = this.#pool.run as (task: unknown, options: { name: string }) => Promise<unknown>;
+    const problem = (await run.call(this.#pool, undefined, { name: 'prepare' })) as
+      | { message: string; option: string }
+      | undefined;
+    if (problem !== undefined) throw new ConfigurationError(problem.message, { option: problem.option });
+  }
+
+  /** Decodes one batch. `firstLsn` names it in errors. */
+  decode(task: DecodeTask, firstLsn: bigint | undefined): Promise<DecodeReply> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ task, firstLsn, resolve, reject, failure: undefined });
+      this.#submit();
+    });
+  }
+
+  /** Ends the workers; batches that are not decoded yet are rejected. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of [...this.#waiting.splice(0), ...this.#suspects.splice(0)]) job.reject(closedError(job));
+    await this.#pool.destroy();
+  }
+
+  /** Suspects run alone; nothing else starts before they are through. */
+  #submit(): void {
+    if (this.#suspects.length > 0) {
+      if (this.#running > 0) return;
+      const suspect = this.#suspects.shift();
+      if (suspect !== undefined) void this.#run(suspect);
+      return;
+    }
+    while (this.#running < this.#maxRunning) {
+      const job = this.#waiting.shift();
+      if (job === undefined) return;
+      void this.#run(job);
+    }
+  }
+
+  async #run(job: Job): Promise<void> {
+    this.#running++;
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), this.#timeoutMs);
+    try {
+      const reply = await this.#pool.run(job.task, { signal: abort.signal });
+      if (reply.transformFailure === undefined) {
+        this.#busyMs += reply.busyMs;
+        this.#batches++;
+        job.resolve(reply);
+      } else {
+        this.#failed(job, reply);
+      }
+    } catch (error) {
+      this.#failed(job, abort.signal.aborted ? new Error(`no answer within ${this.#timeoutMs} ms`) : error);
+    } finally {
+      clearTimeout(timer);
+      this.#running--;
+      this.#submit();
+    }
+  }
+
+  #failed(job: Job, failure: unknown): void {
+    if (this.#closed) {
+      job.reject(closedError(job));
+    } else if (job.failure === undefined) {
+      job.failure = failure;
+      this.#restarts++;
+      this.#suspects.push(job);
+    } else {
+      job.reject(finalError(job, failure));
+    }
+  }
+}
+
+function closedError(job: Job): WorkerError {
+  return new WorkerError('the decode pool was closed', { sequence: job.task.sequence, lsn: job.firstLsn });
+}
+
+function finalError(job: Job, failure: unknown): WorkerError {
+  const { sequence } = job.task;
+  const failed = (failure as Partial<DecodeReply>).transformFailure;
+  if (failed !== undefined) {
+    const cause = decodeError(failed.error);
+    const place = failed.relation === undefined ? '' : ` on a change of ${failed.relation}`;
+    return new WorkerError(`the transform failed twice${place}: ${cause.message}`, { sequence, ...failed, cause });
+  }
+  const reason = failure instanceof Error ? failure.message : String(failure);
+  return new WorkerError(`a worker thread failed twice on the same batch: ${reason}`, {
+    sequence,
+    lsn: job.firstLsn,
+    exitCode: exitCodeOf(failure),
+    cause: failure,
+  });
+}
+
+function exitCodeOf(error: unknown): number | undefined {
+  const match = /exit(?:ed)? with code:? (\d+)|exit code:? (\d+)/i.exec(error instanceof Error ? error.message : '');
+  return match === null ? undefined : Number(match[1] ?? match[2]);
+}

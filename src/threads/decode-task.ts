@@ -1,0 +1,52 @@
+import type { Begin } from '../pgoutput/control-message.js';
+import type { RelationSource } from '../pgoutput/transcoder.js';
+import type { TypesMode } from '../types/column-writer.js';
+import type { EncodedError } from './error-codec.js';
+
+/** What the workers of a decode pool are told once, when they start. */
+export interface DecodeWorkerData {
+  readonly types: TypesMode;
+  readonly transform: TransformSource | undefined;
+}
+
+/** A user's function to run on changes in the workers. */
+export interface TransformSource {
+  /** URL of the module. */
+  readonly moduleUrl: string;
+  readonly exportName: string;
+  readonly per: 'change' | 'batch';
+  /** Passed to the function; structured-cloneable. */
+  readonly options: unknown;
+}
+
+/** A stretch of the stream to decode. Its bytes are in shared memory: nothing is copied on the way there. */
+export interface DecodeTask {
+  readonly sequence: number;
+  readonly memory: SharedArrayBuffer;
+  readonly start: number;
+  readonly end: number;
+  readonly relations: readonly RelationSource[];
+  readonly relationVersions: readonly number[];
+  /** The transaction that the stretch begins in, and how many of its changes came before. */
+  readonly begin: Begin | undefined;
+  readonly ordinal: number;
+}
+
+/** What a transform failed on. */
+export interface TransformFailure {
+  readonly error: EncodedError;
+  readonly lsn: bigint | undefined;
+  readonly relation: string | undefined;
+  readonly ordinal: number | undefined;
+}
+
+/** Packed events, transferred back. */
+export interface DecodeReply {
+  readonly index: Uint32Array;
+  readonly data: Uint8Array;
+  /** What stopped the decoding after the last event. */
+  readonly error: EncodedError | undefined;
+  readonly transformFailure: TransformFailure | undefined;
+  /** Time that the worker spent on it. */
+  readonly busyMs: number;
+}

@@ -1,0 +1,81 @@
+import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
+import { TransactionContext } from '../pgoutput/transaction-context.js';
+import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
+import type { BatchPosition } from '../pgoutput/wal-batch.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js';
+import { encodeError } from './error-codec.js';
+import { loadTransform } from './transform.js';
+import { TransformRunner } from './transform-runner.js';
+
+/* What runs in each thread of the decode pool. */
+
+const { types, transform } = workerData as DecodeWorkerData;
+const transcoder = new Transcoder(types);
+let runner: Promise<TransformRunner> | undefined;
+
+/** Loads the user's module once; the first task of every worker and the check before the stream starts wait for it. */
+function transformRunner(): Promise<TransformRunner> | undefined {
+  if (transform === undefined) return undefined;
+  runner ??= loadTransform(transform).then((loaded) => new TransformRunner(loaded, transform.per, transform.options));
+  return runner;
+}
+
+/** `undefined` when all is well; what is wrong with the user's module otherwise. */
+export async function prepare(): Promise<{ message: string; option: string } | undefined> {
+  try {
+    await transformRunner();
+    return undefined;
+  } catch (error) {
+    const { message, option, cause } = error as Error & { option: string };
+    return { message: cause instanceof Error ? `${message}: ${cause.message}` : message, option };
+  }
+}
+
+/** Decodes one stretch of the stream; the reply's memory is transferred, not copied. */
+export async function decode(task: DecodeTask): Promise<DecodeReply> {
+  const startedAt = performance.now();
+  const packed = transcoder.transcode({
+    bytes: Buffer.from(task.memory),
+    start: task.start,
+    end: task.end,
+    relations: task.relations,
+    relationVersions: task.relationVersions,
+  });
+  const runner = await transformRunner();
+  const transformed = await runner?.run(packed, positionOf(task, packed));
+  const { index, data } = transformed ?? packed;
+  const reply: DecodeReply = {
+    index,
+    data,
+    error: packed.error === undefined ? undefined : encodeError(packed.error),
+    transformFailure: transformed?.failure,
+    busyMs: performance.now() - startedAt,
+  };
+  return moved(reply);
+}
+
+function positionOf(task: DecodeTask, packed: TranscodeResult): BatchPosition {
+  return {
+    sequence: task.sequence,
+    start: {
+      transaction: task.begin === undefined ? undefined : new TransactionContext(task.begin),
+      ordinal: task.ordinal,
+    },
+    firstUnit: 0,
+    relations: packed.relations,
+    byteCount: task.end - task.start,
+  };
+}
+
+/** Marks the reply's two memories for transfer. */
+function moved(reply: DecodeReply): DecodeReply {
+  const transferable = {
+    get [transferableSymbol]() {
+      return [reply.index.buffer, reply.data.buffer];
+    },
+    get [valueSymbol]() {
+      return reply;
+    },
+  };
+  return move(transferable as never) as unknown as DecodeReply;
+}

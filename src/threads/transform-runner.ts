@@ -1,0 +1,97 @@
+import type { RowEvent } from '../pgoutput/event.js';
+import { EVENT_CODE_MASK, EVENT_WORDS, EventFlag, EventWord, isRowCode } from '../pgoutput/packed-batch.js';
+import type { TranscodeResult } from '../pgoutput/transcoder.js';
+import { type BatchPosition, WalBatch } from '../pgoutput/wal-batch.js';
+import { PackWriter } from '../types/pack-writer.js';
+import type { TransformFailure } from './decode-task.js';
+import { encodeError } from './error-codec.js';
+import type { BatchTransform, ChangeTransform } from './transform.js';
+import { packValue } from './value-codec.js';
+
+const INITIAL_VALUE_BYTES = 64 * 1024;
+
+/** What a transform made of a packed batch: its events with values in place of rows. */
+export interface TransformedBatch {
+  readonly index: Uint32Array;
+  readonly data: Uint8Array;
+  readonly failure: TransformFailure | undefined;
+}
+
+/** Runs a user's function over the row changes of packed batches. */
+export class TransformRunner {
+  readonly #transform: ChangeTransform | BatchTransform;
+  readonly #per: 'change' | 'batch';
+  readonly #options: unknown;
+
+  constructor(transform: ChangeTransform | BatchTransform, per: 'change' | 'batch', options: unknown) {
+    this.#transform = transform;
+    this.#per = per;
+    this.#options = options;
+  }
+
+  /** `packed.index` is rewritten in place. */
+  async run(packed: TranscodeResult, position: BatchPosition): Promise<TransformedBatch> {
+    const events = rowEvents(packed, position);
+    const out = new PackWriter(INITIAL_VALUE_BYTES);
+    let row = 0;
+    try {
+      const values = this.#per === 'batch' ? await this.#transformBatch(events) : undefined;
+      const { index, data } = packed;
+      for (let at = 0; at < index.length; at += EVENT_WORDS) {
+        const start = out.position;
+        if (isRowCode(index[at] & EVENT_CODE_MASK)) {
+          let value = values === undefined ? this.#transformChange(events[row]) : values[row];
+          // Only what is a promise is awaited: a tick per change would cost more than most transforms.
+          if (value instanceof Promise) value = await value;
+          if (value === undefined) index[at] |= EventFlag.dropped;
+          else append(out, packValue(value));
+          row++;
+        } else {
+          append(out, data.subarray(index[at + EventWord.newStart], index[at + EventWord.end]));
+        }
+        index[at + EventWord.oldStart] = start;
+        index[at + EventWord.newStart] = start;
+        index[at + EventWord.end] = out.position;
+      }
+      return { index, data: out.take(), failure: undefined };
+    } catch (error) {
+      return { index: packed.index, data: out.take(), failure: failureAt(events[row], error) };
+    }
+  }
+
+  #transformChange(event: RowEvent): unknown {
+    return (this.#transform as ChangeTransform)(event, this.#options);
+  }
+
+  async #transformBatch(events: readonly RowEvent[]): Promise<readonly unknown[]> {
+    if (events.length === 0) return [];
+    const values = await (this.#transform as BatchTransform)(events, this.#options);
+    if (!Array.isArray(values) || values.length !== events.length) {
+      throw new TypeError(`the batch transform must return an array of ${events.length} values`);
+    }
+    return values;
+  }
+}
+
+function rowEvents(packed: TranscodeResult, position: BatchPosition): RowEvent[] {
+  const events: RowEvent[] = [];
+  for (const event of new WalBatch(position, packed)) {
+    if (event.kind === 'insert' || event.kind === 'update' || event.kind === 'delete') events.push(event);
+  }
+  return events;
+}
+
+function append(out: PackWriter, bytes: Uint8Array): void {
+  out.reserve(bytes.length);
+  out.bytes.set(bytes, out.position);
+  out.position += bytes.length;
+}
+
+function failureAt(event: RowEvent | undefined, error: unknown): TransformFailure {
+  return {
+    error: encodeError(error),
+    lsn: event?.lsn,
+    relation: event === undefined ? undefined : `${event.schema}.${event.table}`,
+    ordinal: event?.ordinal,
+  };
+}

@@ -1,0 +1,37 @@
+import { ConfigurationError } from '../errors.js';
+import type { RowEvent } from '../pgoutput/event.js';
+import type { TransformSource } from './decode-task.js';
+
+/**
+ * A user's function that runs in the workers on each row change: what it returns is delivered as `event.value`,
+ * `undefined` drops the change. May be async.
+ */
+export type ChangeTransform = (event: RowEvent, options: unknown) => unknown;
+
+/**
+ * The same for the row changes of a whole batch: returns one value per event, in order; `undefined` drops the change.
+ */
+export type BatchTransform = (
+  events: readonly RowEvent[],
+  options: unknown,
+) => readonly unknown[] | Promise<readonly unknown[]>;
+
+/** Loads the user's module; {@link ConfigurationError} when it is missing, fails or exports no such function. */
+export async function loadTransform(source: TransformSource): Promise<ChangeTransform | BatchTransform> {
+  let module: Record<string, unknown>;
+  try {
+    module = await import(source.moduleUrl);
+  } catch (cause) {
+    throw new ConfigurationError(`the transform module ${source.moduleUrl} cannot be loaded`, {
+      option: 'transform.module',
+      cause,
+    });
+  }
+  const exported = module[source.exportName];
+  if (typeof exported !== 'function') {
+    throw new ConfigurationError(`the transform module ${source.moduleUrl} has no function '${source.exportName}'`, {
+      option: 'transform.export',
+    });
+  }
+  return exported as ChangeTransform | BatchTransform;
+}
