@@ -79,16 +79,27 @@ export function shortestOfFloat4(value: number): number {
     return value;
   }
   const magnitude = Math.abs(value);
-  let shortest = magnitude;
+  const shortest = shortestMagnitude(magnitude);
+  return value < 0 ? -shortest : shortest;
+}
+
+function shortestMagnitude(magnitude: number): number {
+  const isPowerOfTwo = nextFloat4(magnitude) - magnitude !== magnitude - previousFloat4(magnitude);
   // Six digits survive float4 whenever it is normal, so a shorter form is found with six.
   for (let digits = magnitude < FLOAT4_MIN_NORMAL ? 1 : 6; digits <= 9; digits++) {
     const candidate = decimalCandidate(magnitude, digits);
     if (identifies(candidate, magnitude)) {
-      shortest = candidate;
-      break;
+      return candidate;
+    }
+    if (isPowerOfTwo && candidate < magnitude) {
+      // The next float4 is twice as far above as below: the decimal above may do where the nearer one below does not.
+      const above = shiftLastDigit(magnitude.toExponential(digits - 1), 1);
+      if (identifies(above, magnitude)) {
+        return above;
+      }
     }
   }
-  return value < 0 ? -shortest : shortest;
+  return magnitude;
 }
 
 const FLOAT4_MIN_NORMAL = 2 ** -126;
@@ -142,7 +153,27 @@ function decimalCandidate(magnitude: number, digits: number): number {
       return rounded / power;
     }
   }
-  return Number(magnitude.toPrecision(digits));
+  const exponential = magnitude.toExponential(digits - 1);
+  // JavaScript rounds a tie up, PostgreSQL to the even digit.
+  return /[13579]e/.test(exponential) && isTie(magnitude, digits)
+    ? shiftLastDigit(exponential, -1)
+    : Number(exponential);
+}
+
+/** Whether `magnitude` lies exactly between two decimals of so many digits: what follows them is 5 and zeros. */
+function isTie(magnitude: number, digits: number): boolean {
+  if (!/5e/.test(magnitude.toExponential(digits))) {
+    return false;
+  }
+  const [exact = ''] = magnitude.toExponential(100).replace('.', '').split('e');
+  return /^50*$/.test(exact.slice(digits));
+}
+
+/** The number in exponential notation with its last digit one higher or lower. */
+function shiftLastDigit(exponential: string, step: 1 | -1): number {
+  const [mantissa = '', exponent = ''] = exponential.split('e');
+  const fractionDigits = Math.max(mantissa.length - 2, 0);
+  return Number(`${Number(mantissa.replace('.', '')) + step}e${Number(exponent) - fractionDigits}`);
 }
 
 function parseWithNumber(source: Buffer, start: number, end: number): number {

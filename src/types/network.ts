@@ -50,14 +50,10 @@ function ipv6Text(bytes: Buffer, start: number): string {
       runLength = length;
     }
   }
-  const embedsIpv4 =
-    runStart === 0 &&
-    (runLength === 6 || (runLength === 7 && words[7] !== 1) || (runLength === 5 && words[5] === 0xffff));
+  const embedsIpv4 = runStart === 0 && (runLength === 6 || (runLength === 5 && words[5] === 0xffff));
   const parts = words.map((word) => word.toString(16));
   if (embedsIpv4) {
     parts.splice(6, 2, ipv4Text(bytes, start + 12));
-    // The seventh zero, if any, is now inside the dotted part.
-    runLength = Math.min(runLength, 6);
   }
   if (runStart < 0) {
     return parts.join(':');
