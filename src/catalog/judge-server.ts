@@ -87,8 +87,8 @@ function judgeStandby(server: ServerFacts): Finding[] {
       severity: 'warning',
       check: 'standby',
       message:
-        'this server is a standby without hot_standby_feedback: the primary may remove rows that decoding needs, which invalidates the slot',
-      remedy: 'ALTER SYSTEM SET hot_standby_feedback = on; SELECT pg_reload_conf()',
+        'this server is a standby without hot_standby_feedback: the primary may remove rows that decoding needs, which invalidates the slot; the change takes effect with a reload',
+      remedy: 'ALTER SYSTEM SET hot_standby_feedback = on',
     }),
   ];
 }
