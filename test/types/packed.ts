@@ -23,10 +23,11 @@ export function packedValue(
   format: ColumnFormat,
   bytes: Buffer | string,
   mode: TypesMode = 'lossless',
+  surroundings = 0x31,
 ): Buffer {
   const value = Buffer.from(bytes);
   const slab = Buffer.from(new SharedArrayBuffer(value.length + 2 * MARGIN));
-  slab.fill(0x31);
+  slab.fill(surroundings);
   value.copy(slab, MARGIN);
   const out = new PackWriter(64);
   startRow(out);
