@@ -17,7 +17,7 @@ export function judgeServer(server: ServerFacts): Finding[] {
 
 function judgeSession(server: ServerFacts): Finding[] {
   const direct = 'replication needs a direct connection to the server';
-  if (server.announcedBackendPid !== undefined && server.announcedBackendPid !== server.backendPid) {
+  if (server.announcedBackendPid !== server.backendPid) {
     return [
       configurationFinding('connection.host', {
         check: 'pooler',

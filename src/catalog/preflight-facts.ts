@@ -14,8 +14,8 @@ export interface ServerFacts {
   readonly mayReplicate: boolean;
   readonly managedService: ManagedService | undefined;
   readonly backendPid: number;
-  /** What the start-up of the session said; see {@link SqlSession.backendPid}. */
-  readonly announcedBackendPid: number | undefined;
+  /** What the start-up of the session said; see {@link SqlSession.processId}. */
+  readonly announcedBackendPid: number;
   /** Whether this session is a replication connection. */
   readonly isWalSender: boolean;
   readonly inRecovery: boolean;
@@ -106,7 +106,7 @@ async function readServerFacts(session: SqlSession, options: QueryOptions | unde
     mayReplicate: row.boolean('may_replicate'),
     managedService: MANAGED_SERVICES[row.optionalText('managed_role') ?? ''],
     backendPid: row.number('backend_pid'),
-    announcedBackendPid: session.backendPid,
+    announcedBackendPid: session.processId,
     isWalSender: row.optionalText('backend_type') === 'walsender',
     inRecovery: row.boolean('in_recovery'),
     hotStandbyFeedback: row.boolean('hot_standby_feedback'),

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ConfigurationError, ServerError, SlotError, TimeoutError } from '../errors.js';
+import { ConfigurationError, ProtocolError, ServerError, SlotError, TimeoutError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { quoteLiteral } from '../protocol/quoting.js';
 import { type CreateSlot, createReplicationSlot } from '../protocol/slot-commands.js';
 import { describeBlockingTransaction, listBlockingTransactions } from './blocking-transactions.js';
 import { slotErrorFrom, slotInUseError, slotMissingError } from './slot-errors.js';
 import { findSlot, type SlotInfo } from './slots.js';
-import { type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
+import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
 
 /** How long the creation of a slot may wait for running transactions. */
 export const DEFAULT_CREATE_SLOT_TIMEOUT_MS = 30_000;
@@ -45,17 +45,10 @@ export async function createSlot(
   const command = createReplicationSlot(slot, session.serverVersion);
   const timeoutMs = options.timeoutMs ?? DEFAULT_CREATE_SLOT_TIMEOUT_MS;
   await session.query(`SET lock_timeout = ${Math.max(1, Math.ceil(timeoutMs))}`, options);
-  let row: Awaited<ReturnType<typeof selectRows>>[number] | undefined;
-  try {
-    [row] = await selectRows(session, command, { ...options, timeoutMs: timeoutMs + SERVER_DEADLINE_GRACE_MS });
-  } catch (error) {
-    if (isDeadline(error)) throw await creationTimeout(session, slot.name, timeoutMs, error);
-    throw slotErrorFrom(error, slot.name);
-  }
+  const row = await runCreation(session, slot.name, command, { ...options, timeoutMs });
   if (slot.kind === 'physical' || (slot.snapshot ?? 'nothing') === 'nothing') {
     await session.query('RESET lock_timeout', options);
   }
-  if (row === undefined) throw slotMissingError(slot.name);
   return {
     name: row.text('slot_name'),
     consistentPoint: row.lsn('consistent_point'),
@@ -63,34 +56,40 @@ export async function createSlot(
   };
 }
 
+async function runCreation(
+  session: SqlSession,
+  slotName: string,
+  command: string,
+  options: QueryOptions & { readonly timeoutMs: number },
+): Promise<CatalogRow> {
+  const { timeoutMs } = options;
+  try {
+    const [row] = await selectRows(session, command, { ...options, timeoutMs: timeoutMs + SERVER_DEADLINE_GRACE_MS });
+    if (row === undefined) throw new ProtocolError('CREATE_REPLICATION_SLOT came back without a row', { offset: 0 });
+    return row;
+  } catch (error) {
+    const blocking = isDeadline(error) ? await nameBlockingTransactions(session) : '';
+    await session.query('RESET lock_timeout', { timeoutMs: DIAGNOSIS_TIMEOUT_MS }).catch(() => {
+      // After a deadline of our own the session may be gone; why the creation failed is what matters.
+    });
+    if (!isDeadline(error)) throw slotErrorFrom(error, slotName);
+    throw new TimeoutError(
+      `slot ${slotName} was not created within ${timeoutMs} ms: it waits until every running transaction has ended${blocking}`,
+      { host: session.host, phase: 'query', timeoutMs, cause: error },
+    );
+  }
+}
+
 /** 55P03: lock_timeout. */
 function isDeadline(error: unknown): boolean {
   return error instanceof TimeoutError || (error instanceof ServerError && error.sqlState === '55P03');
 }
 
-async function creationTimeout(
-  session: SqlSession,
-  slotName: string,
-  timeoutMs: number,
-  cause: unknown,
-): Promise<TimeoutError> {
-  const host = cause instanceof TimeoutError ? cause.host : '';
-  const message = `slot ${slotName} was not created within ${timeoutMs} ms: it waits until every running transaction has ended`;
-  return new TimeoutError(`${message}${await nameBlockingTransactions(session)}`, {
-    host,
-    phase: 'query',
-    timeoutMs,
-    cause,
-  });
-}
-
 async function nameBlockingTransactions(session: SqlSession): Promise<string> {
   try {
-    await session.query('RESET lock_timeout', { timeoutMs: DIAGNOSIS_TIMEOUT_MS });
     const blocking = await listBlockingTransactions(session, { timeoutMs: DIAGNOSIS_TIMEOUT_MS });
     return blocking.length === 0 ? '' : `. Running: ${blocking.map(describeBlockingTransaction).join('; ')}`;
   } catch {
-    // After a deadline of our own the session may be gone; the timeout itself is what matters.
     return '';
   }
 }

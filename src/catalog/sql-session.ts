@@ -27,8 +27,10 @@ export interface QueryOptions {
 export interface SqlSession {
   /** Such as 180004. */
   readonly serverVersion: number;
+  /** Whom it is connected to, for errors. */
+  readonly host: string;
   /** The process that BackendKeyData named; one that pg_backend_pid() does not confirm betrays a pooler. */
-  readonly backendPid?: number | undefined;
+  readonly processId: number;
   query(sql: string, options?: QueryOptions): Promise<readonly QueryResult[]>;
 }
 

@@ -4,7 +4,7 @@ import { createSlot, dropSlot, firstError, type PreflightRequest, preflight } fr
 import { AuthenticationError } from '../../src/errors.js';
 import { resolvePgoutputOptions } from '../../src/protocol/commands.js';
 import { needsMajor, sharedServer, sql } from '../support/server.js';
-import { openSession } from './pg-client-session.js';
+import { openSession } from './session.js';
 
 function request(slot: string, publication: string): PreflightRequest {
   return {
@@ -108,7 +108,7 @@ describe('preflight on a server that is ready', () => {
       held.map(({ check }) => check),
       ['slot-in-use', 'publication-empty'],
     );
-    assert.ok(held[0]?.remedy?.includes(String(holder.backendPid)));
+    assert.ok(held[0]?.remedy?.includes(String(holder.processId)));
     const check = async (slot: string) => (await preflight(session, request(slot, 'empty')))[0]?.check;
     assert.equal(await check('physical'), 'slot-type');
     assert.equal(await check('of_elsewhere'), 'slot-database');
@@ -141,7 +141,7 @@ describe('preflight on a server that is ready', () => {
     await sql(server(), 'CREATE ROLE "no ""one" LOGIN');
     const url = new URL(server().connectionString());
     url.username = encodeURIComponent('no "one');
-    const session = await openSession(t, url.href, { replication: undefined });
+    const session = await openSession(t, url.href, { mode: 'sql' });
     const findings = await preflight(session, {});
     assert.deepEqual(
       findings.map(({ check, remedy }) => [check, remedy]),

@@ -99,7 +99,7 @@ test('nothing to find', () => {
   assert.deepEqual(judged({}), []);
   assert.deepEqual(judged({ slot: 'none', wanted: { create: 'if-missing' } }), []);
   assert.deepEqual(judged({ slot: { activePid: 100, active: true, temporary: true } }), []);
-  assert.deepEqual(judged({ server: { announcedBackendPid: undefined, walSenderTimeoutMs: 0 } }), []);
+  assert.deepEqual(judged({ server: { walSenderTimeoutMs: 0 } }), []);
   assert.deepEqual(judged({ request: { startLsn: 0x200n } }), []);
   assert.equal(firstError([]), undefined);
 });

@@ -9,9 +9,10 @@ import {
   listPublications,
   publicationErrorFrom,
 } from '../../src/catalog/index.js';
-import { AuthenticationError, ConfigurationError } from '../../src/errors.js';
+import type { ServerNotice } from '../../src/connection/server-error.js';
+import { AuthenticationError, ConfigurationError, ServerError } from '../../src/errors.js';
 import { needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
-import { openSession } from './pg-client-session.js';
+import { openSession } from './session.js';
 
 const HOSTILE_NAMES = fc.oneof(
   fc.string({
@@ -131,7 +132,7 @@ describe('publications', () => {
     await sql(server(), `CREATE ROLE plain LOGIN`);
     const url = new URL(server().connectionString());
     url.username = 'plain';
-    const plain = await openSession(t, url.href, { replication: undefined });
+    const plain = await openSession(t, url.href, { mode: 'sql' });
     await assert.rejects(
       createPublication(plain, { name: 'p', tables: 'all' }),
       (error) => error instanceof AuthenticationError && error.method === 'privilege',
@@ -139,20 +140,18 @@ describe('publications', () => {
   });
 
   test('a publication that is younger than the position is explained', async (t) => {
-    const session = await openSession(t, server().connectionString());
+    const reports: { readonly sqlState: string; readonly message: string }[] = [];
+    const onNotice = (notice: ServerNotice) => reports.push(notice);
+    const session = await openSession(t, server().connectionString(), { onNotice });
     await createSlot(session, { kind: 'logical', name: 'older' });
     await sql(server(), 'CREATE TABLE young (id int); INSERT INTO young VALUES (1)');
     await createPublication(session, { name: 'young', tables: 'all' });
-    const reports: { sqlState: string; message: string }[] = [];
-    const report = (error: { code: string | undefined; message: string | undefined }) =>
-      reports.push({ sqlState: error.code ?? '', message: error.message ?? '' });
-    session.client.on('notice', report);
-    await session.client
-      .query(
-        `SELECT count(*) FROM pg_logical_slot_peek_binary_changes('older', NULL, NULL, 'proto_version', '1', 'publication_names', 'young')`,
-      )
-      .catch(report);
-    assert.equal(reports.length > 0, true);
+    const peek = `SELECT count(*) FROM pg_logical_slot_peek_binary_changes('older', NULL, NULL,
+      'proto_version', '1', 'publication_names', 'young')`;
+    await session.query(peek).catch((error: unknown) => {
+      assert.ok(error instanceof ServerError, String(error));
+      reports.push(error);
+    });
     const error = reports.map(publicationErrorFrom).find((one) => one !== undefined);
     assert.match(error?.message ?? '', /publication "young" did not exist yet/);
     assert.equal(publicationErrorFrom({ sqlState: '42704', message: 'type "x" does not exist' }), undefined);

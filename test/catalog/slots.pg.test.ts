@@ -9,13 +9,14 @@ import {
   findSlot,
   isInvalidated,
   listSlots,
+  type SqlSession,
   slotErrorFrom,
   type WantedSlot,
 } from '../../src/catalog/index.js';
 import { ConfigurationError, ServerError, SlotError, type SlotErrorReason, TimeoutError } from '../../src/errors.js';
 import { resolvePgoutputOptions, startLogicalReplication } from '../../src/protocol/commands.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
-import { type ClientSession, openSession } from './pg-client-session.js';
+import { openSession } from './session.js';
 
 function slotError(reason: SlotErrorReason, words = /./): (error: unknown) => boolean {
   return (error) => {
@@ -31,7 +32,7 @@ function configurationError(option: string): (error: unknown) => boolean {
 }
 
 /** What START_REPLICATION answers, as the stream will see it. */
-async function startError(session: ClientSession, slot: string): Promise<unknown> {
+async function startError(session: SqlSession, slot: string): Promise<unknown> {
   const pgoutput = resolvePgoutputOptions({ publications: ['none'] });
   try {
     await session.query(startLogicalReplication({ slot, startLsn: 0n, pgoutput }, session.serverVersion));
@@ -116,7 +117,7 @@ describe('slots', () => {
       temporary: true,
       snapshot: 'export',
     });
-    const reader = await openSession(t, server().connectionString(), { replication: undefined });
+    const reader = await openSession(t, server().connectionString(), { mode: 'sql' });
     await reader.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '${snapshotName}'; COMMIT`);
   });
 
@@ -124,6 +125,8 @@ describe('slots', () => {
     const session = await openSession(t, server().connectionString());
     await createSlot(session, { kind: 'logical', name: 'twice' });
     await assert.rejects(createSlot(session, { kind: 'logical', name: 'twice' }), configurationError('slot.name'));
+    const [result] = await session.query('SHOW lock_timeout');
+    assert.equal(result?.rows[0]?.[0], '0');
     await dropSlot(session, 'twice');
   });
 
@@ -139,7 +142,7 @@ describe('slots', () => {
     await assert.rejects(ensureSlot(session, { ...wanted, create: 'never' }), slotError('missing'));
     const first = await ensureSlot(session, wanted);
     assert.deepEqual([first.created, first.slot.temporary], [true, true]);
-    assert.equal(first.slot.activePid, session.backendPid);
+    assert.equal(first.slot.activePid, session.processId);
     assert.equal((await ensureSlot(session, { ...wanted, create: 'never' })).created, false);
   });
 
@@ -147,9 +150,9 @@ describe('slots', () => {
     const holder = await openSession(t, server().connectionString());
     const session = await openSession(t, server().connectionString());
     await createSlot(holder, { kind: 'logical', name: 'held', temporary: true });
-    const words = new RegExp(`slot held is in use by .* ${holder.backendPid}$`);
+    const words = new RegExp(`slot held is in use by .* ${holder.processId}$`);
 
-    assert.equal((await findSlot(session, 'held'))?.activePid, holder.backendPid);
+    assert.equal((await findSlot(session, 'held'))?.activePid, holder.processId);
     assert.ok(slotError('in-use', words)(await startError(session, 'held')));
     await assert.rejects(dropSlot(session, 'held'), slotError('in-use', words));
     const started = performance.now();
@@ -166,7 +169,7 @@ describe('slots', () => {
 
     const waiting = assert.rejects(dropSlot(session, 'held', { waitMs: 30_000 }), slotError('missing'));
     await delay(100);
-    await holder.end();
+    await holder.close();
     await waiting;
   });
 
