@@ -16,6 +16,8 @@ import { parseRequireAuth } from './require-auth.js';
 import { Secret } from './secret.js';
 import type { ServerAddress } from './server-address.js';
 
+export type { ConnectionConfig, ConnectionInput, ConnectionOptions } from './connection-options.js';
+
 export const DEFAULT_HOST = 'localhost';
 export const DEFAULT_PORT = 5432;
 export const DEFAULT_APPLICATION_NAME = 'pg-walstream';
