@@ -1,15 +1,14 @@
 import { DecodeError } from '../errors.js';
+import { EXACT_POWERS, MAX_EXACT_POWER } from './exact-powers.js';
 import { requireByteCount } from './integer.js';
 import type { PackWriter } from './pack-writer.js';
+import { shortestOfFloat4 } from './shortest-float4.js';
 
 /**
  * float4 and float8. Text: what C's strtod reads, `NaN`, `Infinity` or `-Infinity`. Binary: IEEE 754, big-endian.
  *
  * @see https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-FLOAT
  */
-
-/** Powers of ten that a double holds exactly. */
-const EXACT_POWERS = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
 /** No number that PostgreSQL prints is longer; a bound for what is handed to `Number`. */
 const MAX_TEXT_BYTES = 64;
@@ -19,37 +18,97 @@ const MAX_TEXT_BYTES = 64;
  * number wanted.
  */
 export function writeFloatText(source: Buffer, start: number, end: number, out: PackWriter): void {
-  let at = start;
-  const negative = source[at] === 0x2d;
-  if (negative) {
-    at++;
+  if (end - start > MAX_TEXT_BYTES || end <= start) {
+    throw new DecodeError('float is empty or too long', { offset: start });
   }
-  // A decimal of up to 15 digits and a power of ten up to 10^22 are exact doubles: one division or multiplication
-  // then rounds once, which is the correctly rounded result. All else goes to Number.
+  const negative = source[start] === 0x2d;
+  const first = negative ? start + 1 : start;
   let mantissa = 0;
   let digitCount = 0;
-  let fractionDigits = 0;
-  let inFraction = false;
+  let leadingZeros = 0;
+  let point = end;
+  let at = first;
   for (; at < end; at++) {
     const byte = source[at] ?? 0;
     if (byte >= 0x30 && byte <= 0x39) {
       mantissa = mantissa * 10 + (byte - 0x30);
       digitCount++;
-      if (inFraction) {
-        fractionDigits++;
+      if (mantissa === 0) {
+        leadingZeros++;
       }
-    } else if (byte === 0x2e && !inFraction) {
-      inFraction = true;
+    } else if (byte === 0x2e && point === end) {
+      point = at;
     } else {
       break;
     }
   }
-  if (at === end && digitCount > 0 && digitCount <= 15) {
-    const value = fractionDigits === 0 ? mantissa : mantissa / (EXACT_POWERS[fractionDigits] ?? 1);
-    out.writeFloat64(negative ? -value : value);
-  } else {
-    out.writeFloat64(parseWithNumber(source, start, end));
+  if (at < end || digitCount === 0) {
+    out.writeFloat64(parseSpecial(source, start, end));
+    return;
   }
+  const significantDigits = digitCount - leadingZeros;
+  const fractionDigits = point === end ? 0 : end - point - 1;
+  let value: number;
+  if (significantDigits <= 15 && fractionDigits <= MAX_EXACT_POWER) {
+    // Both are exact doubles: the division rounds once, correctly.
+    value = fractionDigits === 0 ? mantissa : mantissa / (EXACT_POWERS[fractionDigits] ?? 1);
+  } else if (significantDigits <= 19 && fractionDigits <= MAX_EXACT_POWER) {
+    value = parseLongDecimal(source, first, end, digitCount - 9, EXACT_POWERS[fractionDigits] ?? 1);
+  } else {
+    value = Number(source.toString('latin1', first, end));
+  }
+  out.writeFloat64(negative ? -value : value);
+}
+
+/**
+ * A decimal of 16 to 19 digits, the length of most float8, correctly rounded, at a third of what `Number` of a string
+ * costs. Digits and power of ten are divided in twice the precision of a double; should even that leave the rounding
+ * open, `Number` decides.
+ */
+function parseLongDecimal(source: Buffer, start: number, end: number, topCount: number, power: number): number {
+  let top = 0;
+  let bottom = 0;
+  let digitCount = 0;
+  for (let at = start; at < end; at++) {
+    const byte = source[at] ?? 0;
+    if (byte !== 0x2e) {
+      if (digitCount < topCount) {
+        top = top * 10 + (byte - 0x30);
+      } else {
+        bottom = bottom * 10 + (byte - 0x30);
+      }
+      digitCount++;
+    }
+  }
+  // digits = top * 10^9 + bottom = high + low, exactly.
+  const topLow = top % 0x20000;
+  const larger = (top - topLow) * 1e9;
+  const smaller = topLow * 1e9 + bottom;
+  const high = larger + smaller;
+  const low = smaller - (high - larger);
+  // quotient * power = product + productError, exactly (Dekker).
+  const quotient = high / power;
+  const product = quotient * power;
+  const quotientHigh = upperHalf(quotient);
+  const quotientLow = quotient - quotientHigh;
+  const powerHigh = upperHalf(power);
+  const powerLow = power - powerHigh;
+  const productError =
+    quotientHigh * powerHigh - product + quotientHigh * powerLow + quotientLow * powerHigh + quotientLow * powerLow;
+  const correction = (high - product - productError + low) / power;
+  const value = quotient + correction * (1 + CORRECTION_ERROR);
+  return value === quotient + correction * (1 - CORRECTION_ERROR)
+    ? value
+    : Number(source.toString('latin1', start, end));
+}
+
+/** Far above the relative error of the correction, far below what decides a rounding but once in a million. */
+const CORRECTION_ERROR = 2 ** -40;
+
+/** The upper 26 bits of a double's mantissa, so that products of halves are exact (Veltkamp). */
+function upperHalf(value: number): number {
+  const shifted = value * 134217729;
+  return shifted - (shifted - value);
 }
 
 export function writeFloat4Binary(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -67,119 +126,8 @@ export function writeFloat8Binary(source: Buffer, start: number, end: number, ou
   out.position += 9;
 }
 
-/**
- * The double nearest to the shortest decimal that identifies this float4, which is what PostgreSQL prints: 1.1 and not
- * 1.10000002384185791. `value` must be a float4.
- *
- * @see https://github.com/postgres/postgres/blob/master/src/common/f2s.c
- */
-export function shortestOfFloat4(value: number): number {
-  // Integers below 2^24 are their own shortest form; so are 0, -0, NaN and the infinities.
-  if ((value === Math.trunc(value) && Math.abs(value) < 0x1000000) || !Number.isFinite(value)) {
-    return value;
-  }
-  const magnitude = Math.abs(value);
-  const shortest = shortestMagnitude(magnitude);
-  return value < 0 ? -shortest : shortest;
-}
-
-function shortestMagnitude(magnitude: number): number {
-  const isPowerOfTwo = nextFloat4(magnitude) - magnitude !== magnitude - previousFloat4(magnitude);
-  // Six digits survive float4 whenever it is normal, so a shorter form is found with six.
-  for (let digits = magnitude < FLOAT4_MIN_NORMAL ? 1 : 6; digits <= 9; digits++) {
-    const candidate = decimalCandidate(magnitude, digits);
-    if (identifies(candidate, magnitude)) {
-      return candidate;
-    }
-    if (isPowerOfTwo && candidate < magnitude) {
-      // The next float4 is twice as far above as below: the decimal above may do where the nearer one below does not.
-      const above = shiftLastDigit(magnitude.toExponential(digits - 1), 1);
-      if (identifies(above, magnitude)) {
-        return above;
-      }
-    }
-  }
-  return magnitude;
-}
-
-const FLOAT4_MIN_NORMAL = 2 ** -126;
-
-const scratch = new DataView(new ArrayBuffer(4));
-
-/** The float4 after `value`, which is positive and finite; the infinity after the last is given as 2^128. */
-function nextFloat4(value: number): number {
-  scratch.setFloat32(0, value);
-  scratch.setInt32(0, scratch.getInt32(0) + 1);
-  const next = scratch.getFloat32(0);
-  return next === Number.POSITIVE_INFINITY ? 2 ** 128 : next;
-}
-
-function previousFloat4(value: number): number {
-  scratch.setFloat32(0, value);
-  scratch.setInt32(0, scratch.getInt32(0) - 1);
-  return scratch.getFloat32(0);
-}
-
-/**
- * Whether every correctly rounding reader takes `candidate` for the float4 `magnitude`. PostgreSQL does not accept a
- * decimal half-way between two float4, whatever way it would be rounded.
- */
-function identifies(candidate: number, magnitude: number): boolean {
-  if (Math.fround(candidate) !== magnitude) {
-    return false;
-  }
-  // Sums of neighbouring float4 are exact doubles.
-  return candidate < magnitude
-    ? candidate * 2 > magnitude + previousFloat4(magnitude)
-    : candidate * 2 < magnitude + nextFloat4(magnitude);
-}
-
-/** The double nearest to `magnitude` rounded to so many significant decimal digits. */
-function decimalCandidate(magnitude: number, digits: number): number {
-  // With at most 12 decimal places the scaled float4 is exact: 24 bits times 5^12.
-  if (magnitude >= 1e-3 && magnitude < 1e9) {
-    let integerDigits = magnitude < 1 ? (magnitude < 0.1 ? (magnitude < 0.01 ? -2 : -1) : 0) : 1;
-    while (integerDigits < 9 && magnitude >= (EXACT_POWERS[integerDigits] ?? 0) && magnitude >= 1) {
-      integerDigits++;
-    }
-    const places = digits - integerDigits;
-    if (places >= 0) {
-      const power = EXACT_POWERS[places] ?? 1;
-      const scaled = magnitude * power;
-      let rounded = Math.floor(scaled + 0.5);
-      if (rounded - scaled === 0.5 && rounded % 2 === 1) {
-        rounded--;
-      }
-      return rounded / power;
-    }
-  }
-  const exponential = magnitude.toExponential(digits - 1);
-  // JavaScript rounds a tie up, PostgreSQL to the even digit.
-  return /[13579]e/.test(exponential) && isTie(magnitude, digits)
-    ? shiftLastDigit(exponential, -1)
-    : Number(exponential);
-}
-
-/** Whether `magnitude` lies exactly between two decimals of so many digits: what follows them is 5 and zeros. */
-function isTie(magnitude: number, digits: number): boolean {
-  if (!/5e/.test(magnitude.toExponential(digits))) {
-    return false;
-  }
-  const [exact = ''] = magnitude.toExponential(100).replace('.', '').split('e');
-  return /^50*$/.test(exact.slice(digits));
-}
-
-/** The number in exponential notation with its last digit one higher or lower. */
-function shiftLastDigit(exponential: string, step: 1 | -1): number {
-  const [mantissa = '', exponent = ''] = exponential.split('e');
-  const fractionDigits = Math.max(mantissa.length - 2, 0);
-  return Number(`${Number(mantissa.replace('.', '')) + step}e${Number(exponent) - fractionDigits}`);
-}
-
-function parseWithNumber(source: Buffer, start: number, end: number): number {
-  if (end - start > MAX_TEXT_BYTES || end <= start) {
-    throw new DecodeError('float is empty or too long', { offset: start });
-  }
+/** With an exponent, or no number at all. */
+function parseSpecial(source: Buffer, start: number, end: number): number {
   const text = source.toString('latin1', start, end);
   if (text === 'NaN') {
     return Number.NaN;
@@ -190,7 +138,7 @@ function parseWithNumber(source: Buffer, start: number, end: number): number {
   if (text === '-Infinity') {
     return Number.NEGATIVE_INFINITY;
   }
-  if (!/^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/.test(text)) {
+  if (!/^-?\d+(?:\.\d+)?e[+-]?\d+$/.test(text)) {
     throw new DecodeError('float is not a number', { offset: start });
   }
   return Number(text);

@@ -1,4 +1,4 @@
-import { HEX_DIGITS } from './hex-digits.js';
+import { HEX_PAIRS } from './hex-digits.js';
 import { requireByteCount } from './integer.js';
 import type { PackWriter } from './pack-writer.js';
 
@@ -6,15 +6,14 @@ import type { PackWriter } from './pack-writer.js';
 export function writeUuidBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
   requireByteCount(start, end, 16);
   out.writeStringHeader(36);
-  const { bytes } = out;
+  const { bytes, view } = out;
   let to = out.position;
   for (let index = 0; index < 16; index++) {
     if (index === 4 || index === 6 || index === 8 || index === 10) {
       bytes[to++] = 0x2d;
     }
-    const byte = source[start + index] ?? 0;
-    bytes[to++] = HEX_DIGITS[byte >> 4] ?? 0;
-    bytes[to++] = HEX_DIGITS[byte & 0xf] ?? 0;
+    view.setUint16(to, HEX_PAIRS[source[start + index] ?? 0] ?? 0);
+    to += 2;
   }
   out.position = to;
 }
