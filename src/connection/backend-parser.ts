@@ -165,7 +165,7 @@ function checkErrorFields(bytes: Buffer): void {
     if (end === -1) break;
     offset = end + 1;
   }
-  if (offset !== bytes.length - 1) throw malformed(bytes[0] ?? 0, 'fields without an end');
+  if (bytes[offset] !== 0 || offset !== bytes.length - 1) throw malformed(bytes[0] ?? 0, 'fields without an end');
 }
 
 /** Int16 columns, then for each Int32 length (-1 is null) and as many bytes, up to the very end. */

@@ -27,8 +27,9 @@ function parseUri(text: string): Map<string, string> {
   const settings = new Map<string, string>();
   // A raw '@' in a password is common, and cannot stand in a host.
   const at = authority.lastIndexOf('@');
-  if (at === -1 && `${database}?${query.replaceAll(/=[^&]*/g, '')}`.includes('@')) {
-    throw malformed('"/" and "?" in a user name or password must be percent-encoded');
+  // Cut off at a raw "/" or "?", the rest of a password would be taken, and named, as a database or parameter.
+  if (at === -1 && authority !== '' && text.includes('@')) {
+    throw malformed('"/" and "?" in a user name or password, and "@" after the host, must be percent-encoded');
   }
   if (at !== -1) addCredentials(settings, authority.slice(0, at));
   addHosts(settings, authority.slice(at + 1));

@@ -26,6 +26,7 @@ export class MessageReader implements ReadSink {
   #failure: { readonly error: unknown } | undefined;
   #waiter: { resolve: (message: BackendMessage) => void; reject: (error: unknown) => void } | undefined;
   #bytesAllowed = MAX_STARTUP_BYTES;
+  #firstByteSeen = false;
   #onFailure: ((error: unknown) => void) | undefined;
 
   constructor(handlers: {
@@ -87,6 +88,7 @@ export class MessageReader implements ReadSink {
   onBytes(count: number, memory: Uint8Array): void {
     if (this.#failure !== undefined) return;
     try {
+      this.#checkFirstByte(memory[0]);
       this.#bytesAllowed -= count;
       if (this.#bytesAllowed < 0) {
         throw new ProtocolError(`the server sent over ${MAX_STARTUP_BYTES} bytes and is still not ready`, {
@@ -101,6 +103,16 @@ export class MessageReader implements ReadSink {
 
   onClose(error: Error | undefined): void {
     this.fail(new ConnectionClosed(error));
+  }
+
+  /** Every server begins with Authentication, an error or a notice; what begins otherwise speaks another protocol. */
+  #checkFirstByte(byte: number | undefined): void {
+    if (this.#firstByteSeen) return;
+    this.#firstByteSeen = true;
+    if (byte !== 0x52 && byte !== 0x45 && byte !== 0x4e) {
+      const message = `the first byte that came is 0x${byte?.toString(16)}: this is not a PostgreSQL server`;
+      throw new ProtocolError(message, { offset: 0 });
+    }
   }
 
   #dispatch(message: BackendMessage): void {

@@ -1,0 +1,43 @@
+/** Builds backend messages for tests. */
+export function backendMessage(tag: string, ...parts: (Uint8Array | readonly number[])[]): Buffer {
+  const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
+  return Buffer.concat([Buffer.from(tag, 'latin1'), int32(body.length + 4), body]);
+}
+
+export function int16(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeInt16BE(value);
+  return bytes;
+}
+
+export function int32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value);
+  return bytes;
+}
+
+/** With its final NUL. */
+export function text(value: string): Buffer {
+  return Buffer.from(`${value}\0`);
+}
+
+export const AUTHENTICATION_OK: Buffer = backendMessage('R', int32(0));
+export const READY_FOR_QUERY: Buffer = backendMessage('Z', Buffer.from('I'));
+
+export function parameterStatus(name: string, value: string): Buffer {
+  return backendMessage('S', text(name), text(value));
+}
+
+export function errorResponse(sqlState: string, message: string, severity = 'FATAL'): Buffer {
+  return backendMessage('E', text(`S${severity}`), text(`C${sqlState}`), text(`M${message}`), [0]);
+}
+
+/** All that an amiable server sends after the StartupMessage. */
+export function sessionStart(version = '18.4'): Buffer {
+  return Buffer.concat([
+    AUTHENTICATION_OK,
+    parameterStatus('server_version', version),
+    backendMessage('K', int32(42), int32(4711)),
+    READY_FOR_QUERY,
+  ]);
+}
