@@ -32,14 +32,14 @@ export function writeDateBinary(source: Buffer, start: number, end: number, out:
   }
   requireDay(days, MAX_DAY + 1, start);
   out.reserve(MAX_ISO_BYTES);
-  out.finishString(writeIsoDay(out.bytes, out.position + 1, days));
+  out.finishString(writeIsoDay(out.view, out.position + 1, days));
 }
 
 export function writeTimeBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
   requireByteCount(start, end, 8);
   const microseconds = readTimeOfDay(source, start);
   out.reserve(MAX_ISO_BYTES);
-  out.finishString(writeIsoTime(out.bytes, out.position + 1, microseconds));
+  out.finishString(writeIsoTime(out.view, out.position + 1, microseconds));
 }
 
 export function writeTimetzBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -50,8 +50,8 @@ export function writeTimetzBinary(source: Buffer, start: number, end: number, ou
     throw new DecodeError('timetz has an offset of 16 hours or more', { offset: start });
   }
   out.reserve(MAX_ISO_BYTES);
-  const to = writeIsoTime(out.bytes, out.position + 1, microseconds);
-  out.finishString(writeIsoOffset(out.bytes, to, -secondsWest));
+  const to = writeIsoTime(out.view, out.position + 1, microseconds);
+  out.finishString(writeIsoOffset(out.view, to, -secondsWest));
 }
 
 export function writeTimestampBinary(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -87,12 +87,12 @@ function writeInstant(source: Buffer, start: number, out: PackWriter, isUtc: boo
   }
   requireDay(days, END_TIMESTAMP_DAY, start);
   out.reserve(MAX_ISO_BYTES);
-  const { bytes } = out;
-  let to = writeIsoDay(bytes, out.position + 1, days);
-  bytes[to++] = 0x54;
-  to = writeIsoTime(bytes, to, microseconds);
+  const { view } = out;
+  let to = writeIsoDay(view, out.position + 1, days);
+  view.setUint8(to++, 0x54);
+  to = writeIsoTime(view, to, microseconds);
   if (isUtc) {
-    bytes[to++] = 0x5a;
+    view.setUint8(to++, 0x5a);
   }
   out.finishString(to);
 }

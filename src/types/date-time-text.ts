@@ -35,7 +35,7 @@ export function writeDateText(source: Buffer, start: number, end: number, out: P
   if (yearEnd + 6 !== dateEnd) {
     throw new DecodeError('date is not of the form Y-MM-DD', { offset: start });
   }
-  out.finishString(copyDate(source, start, yearEnd, isBc, out.bytes, out.position + 1));
+  out.finishString(copyDate(source, start, yearEnd, isBc, out, out.position + 1));
 }
 
 export function writeTimestampText(source: Buffer, start: number, end: number, out: PackWriter): void {
@@ -68,7 +68,7 @@ function writeDateTime(source: Buffer, start: number, end: number, out: PackWrit
     throw new DecodeError('timestamp has no space before its time', { offset: start });
   }
   const { bytes } = out;
-  let to = copyDate(source, start, yearEnd, isBc, bytes, out.position + 1);
+  let to = copyDate(source, start, yearEnd, isBc, out, out.position + 1);
   bytes[to++] = 0x54;
   to = copyTime(source, yearEnd + 7, timeEnd, bytes, to, zone);
   out.finishString(to);
@@ -111,9 +111,10 @@ function copyDate(
   start: number,
   yearEnd: number,
   isBc: boolean,
-  bytes: Buffer,
+  out: PackWriter,
   position: number,
 ): number {
+  const { bytes } = out;
   let to = position;
   if (yearEnd - start === 4 && !isBc) {
     copyTwoDigits(source, start, yearEnd, bytes, to);
@@ -121,7 +122,7 @@ function copyDate(
     to += 4;
   } else {
     const year = Number(source.toString('latin1', start, yearEnd));
-    to = writeIsoYear(bytes, to, isBc ? 1 - year : year);
+    to = writeIsoYear(out.view, to, isBc ? 1 - year : year);
   }
   if (source[yearEnd + 3] !== 0x2d) {
     throw new DecodeError('date is not of the form Y-MM-DD', { offset: start });

@@ -5,25 +5,29 @@ import { DecodeError } from '../errors.js';
  * year 0. Years outside 0000 to 9999 are expanded the way JavaScript does it, a sign and at least six digits.
  */
 
-/** Two ASCII digits. Returns the position after them. */
-export function writeTwoDigits(bytes: Buffer, at: number, value: number): number {
+/** The two ASCII digits of 0 to 99, as a big-endian pair. */
+const DIGIT_PAIRS = Uint16Array.from({ length: 100 }, (_, value) => {
   const tens = (value / 10) | 0;
-  bytes[at] = 0x30 + tens;
-  bytes[at + 1] = 0x30 + value - tens * 10;
+  return ((0x30 + tens) << 8) | (0x30 + value - tens * 10);
+});
+
+/** Two ASCII digits. Returns the position after them. */
+function writeTwoDigits(view: DataView, at: number, value: number): number {
+  view.setUint16(at, DIGIT_PAIRS[value] ?? 0);
   return at + 2;
 }
 
-export function writeIsoYear(bytes: Buffer, at: number, year: number): number {
+export function writeIsoYear(view: DataView, at: number, year: number): number {
   let to = at;
   if (year >= 0 && year <= 9999) {
     const century = (year / 100) | 0;
-    to = writeTwoDigits(bytes, to, century);
-    return writeTwoDigits(bytes, to, year - century * 100);
+    to = writeTwoDigits(view, to, century);
+    return writeTwoDigits(view, to, year - century * 100);
   }
-  bytes[to++] = year < 0 ? 0x2d : 0x2b;
+  view.setUint8(to++, year < 0 ? 0x2d : 0x2b);
   const digits = String(Math.abs(year)).padStart(6, '0');
   for (let index = 0; index < digits.length; index++) {
-    bytes[to++] = digits.charCodeAt(index);
+    view.setUint8(to++, digits.charCodeAt(index));
   }
   return to;
 }
@@ -33,69 +37,70 @@ export function writeIsoYear(bytes: Buffer, at: number, year: number): number {
  *
  * @see https://howardhinnant.github.io/date_algorithms.html#civil_from_days
  */
-export function writeIsoDay(bytes: Buffer, at: number, daysFrom2000: number): number {
+export function writeIsoDay(view: DataView, at: number, daysFrom2000: number): number {
   // Counted from 0000-03-01, so that the leap day is the last of its year; 400 years have 146,097 days.
-  const days = daysFrom2000 + 730425;
-  const era = Math.floor(days / 146097);
-  const dayOfEra = days - era * 146097;
+  // Kept to 32-bit integers, whose divisions by constants are cheap.
+  const days = (daysFrom2000 + 730425) | 0;
+  const era = Math.floor(days / 146097) | 0;
+  const dayOfEra = (days - era * 146097) | 0;
   const yearOfEra =
     ((dayOfEra - ((dayOfEra / 1460) | 0) + ((dayOfEra / 36524) | 0) - ((dayOfEra / 146096) | 0)) / 365) | 0;
   const dayOfYear = dayOfEra - (365 * yearOfEra + ((yearOfEra / 4) | 0) - ((yearOfEra / 100) | 0));
   const shiftedMonth = ((5 * dayOfYear + 2) / 153) | 0;
   const day = dayOfYear - (((153 * shiftedMonth + 2) / 5) | 0) + 1;
   const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  let to = writeIsoYear(bytes, at, yearOfEra + era * 400 + (month <= 2 ? 1 : 0));
-  bytes[to++] = 0x2d;
-  to = writeTwoDigits(bytes, to, month);
-  bytes[to++] = 0x2d;
-  return writeTwoDigits(bytes, to, day);
+  let to = writeIsoYear(view, at, yearOfEra + era * 400 + (month <= 2 ? 1 : 0));
+  view.setUint8(to++, 0x2d);
+  to = writeTwoDigits(view, to, month);
+  view.setUint8(to++, 0x2d);
+  return writeTwoDigits(view, to, day);
 }
 
 /** `HH:MM:SS[.ffffff]` of microseconds since midnight, without trailing zeros in the fraction. */
-export function writeIsoTime(bytes: Buffer, at: number, microseconds: number): number {
-  const seconds = Math.floor(microseconds / 1e6);
+export function writeIsoTime(view: DataView, at: number, microseconds: number): number {
+  const seconds = (microseconds / 1e6) | 0;
   const hours = (seconds / 3600) | 0;
   const minutes = ((seconds - hours * 3600) / 60) | 0;
-  let to = writeTwoDigits(bytes, at, hours);
-  bytes[to++] = 0x3a;
-  to = writeTwoDigits(bytes, to, minutes);
-  bytes[to++] = 0x3a;
-  to = writeTwoDigits(bytes, to, seconds - hours * 3600 - minutes * 60);
-  return writeFraction(bytes, to, microseconds - seconds * 1e6);
+  let to = writeTwoDigits(view, at, hours);
+  view.setUint8(to++, 0x3a);
+  to = writeTwoDigits(view, to, minutes);
+  view.setUint8(to++, 0x3a);
+  to = writeTwoDigits(view, to, seconds - hours * 3600 - minutes * 60);
+  return writeFraction(view, to, (microseconds - seconds * 1e6) | 0);
 }
 
 /** `.ffffff` without trailing zeros; nothing for 0. */
-function writeFraction(bytes: Buffer, at: number, microseconds: number): number {
+function writeFraction(view: DataView, at: number, microseconds: number): number {
   if (microseconds === 0) {
     return at;
   }
-  bytes[at] = 0x2e;
+  view.setUint8(at, 0x2e);
   const high = (microseconds / 10000) | 0;
   const low = microseconds - high * 10000;
   const middle = (low / 100) | 0;
-  writeTwoDigits(bytes, at + 1, high);
-  writeTwoDigits(bytes, at + 3, middle);
-  let to = writeTwoDigits(bytes, at + 5, low - middle * 100);
-  while (bytes[to - 1] === 0x30) {
+  writeTwoDigits(view, at + 1, high);
+  writeTwoDigits(view, at + 3, middle);
+  let to = writeTwoDigits(view, at + 5, low - middle * 100);
+  while (view.getUint8(to - 1) === 0x30) {
     to--;
   }
   return to;
 }
 
 /** `±HH:MM[:SS]` of an offset in seconds east of UTC. */
-export function writeIsoOffset(bytes: Buffer, at: number, secondsEast: number): number {
+export function writeIsoOffset(view: DataView, at: number, secondsEast: number): number {
   const seconds = Math.abs(secondsEast);
   const hours = (seconds / 3600) | 0;
   const minutes = ((seconds - hours * 3600) / 60) | 0;
   let to = at;
-  bytes[to++] = secondsEast < 0 ? 0x2d : 0x2b;
-  to = writeTwoDigits(bytes, to, hours);
-  bytes[to++] = 0x3a;
-  to = writeTwoDigits(bytes, to, minutes);
+  view.setUint8(to++, secondsEast < 0 ? 0x2d : 0x2b);
+  to = writeTwoDigits(view, to, hours);
+  view.setUint8(to++, 0x3a);
+  to = writeTwoDigits(view, to, minutes);
   const rest = seconds - hours * 3600 - minutes * 60;
   if (rest !== 0) {
-    bytes[to++] = 0x3a;
-    to = writeTwoDigits(bytes, to, rest);
+    view.setUint8(to++, 0x3a);
+    to = writeTwoDigits(view, to, rest);
   }
   return to;
 }

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { constants, isUtf8 } from 'node:buffer';
 import { DecodeError } from '../errors.js';
 import { EXTENSION_JSON, EXTENSION_TEXT, EXTENSION_UNCHANGED } from './pack-extensions.js';
 
@@ -8,6 +8,11 @@ import { EXTENSION_JSON, EXTENSION_TEXT, EXTENSION_UNCHANGED } from './pack-exte
  * longer ones then also need a check for UTF-8, where words tell ASCII by the way: even at about 600.
  */
 const WORD_COPY_MAX_BYTES = 512;
+
+/**
+ * Longest text that is taken, in bytes: more may not fit into a JavaScript string (about 512 MiB on 64-bit platforms).
+ */
+export const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
 
 /** Longest header of a MessagePack value: str 32, bin 32 and array 32 take five bytes, ext 32 six. */
 const HEADER_MAX_BYTES = 6;
@@ -137,10 +142,11 @@ export class PackWriter {
 
   /**
    * A string from the UTF-8 bytes of `source`.
-   * @throws DecodeError when they are not valid UTF-8.
+   * @throws DecodeError when they are not valid UTF-8 or more than {@link MAX_TEXT_BYTES}.
    */
   writeUtf8Slice(source: Buffer, start: number, end: number): void {
     const byteCount = end - start;
+    requireTextLength(byteCount, start);
     this.reserve(byteCount + HEADER_MAX_BYTES);
     if (byteCount > 64 && source[start] === 0xef && source[start + 1] === 0xbb && source[start + 2] === 0xbf) {
       // TextDecoder, with which msgpackr reads strings of more than 64 bytes, would drop the byte order mark.
@@ -159,8 +165,9 @@ export class PackWriter {
 
   /** JSON text, carried as it is and parsed when the row is read. */
   writeJson(source: Buffer, start: number, end: number): void {
-    this.#writeFixExtension(EXTENSION_JSON);
     const byteCount = end - start;
+    requireTextLength(byteCount, start);
+    this.#writeFixExtension(EXTENSION_JSON);
     this.reserve(byteCount + HEADER_MAX_BYTES);
     this.#writeStringHeader(byteCount);
     this.#copyUtf8(source, start, end);
@@ -328,6 +335,12 @@ export class PackWriter {
     this.bytes.copy(grown, 0, 0, this.position);
     this.bytes = grown;
     this.view = viewOf(grown);
+  }
+}
+
+function requireTextLength(byteCount: number, start: number): void {
+  if (byteCount > MAX_TEXT_BYTES) {
+    throw new DecodeError(`text of ${byteCount} bytes is longer than a JavaScript string can be`, { offset: start });
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isNativeAccelerationEnabled } from 'msgpackr';
 import { DecodeError } from '../../src/errors.js';
 import { Oid } from '../../src/types/oids.js';
 import { PackWriter } from '../../src/types/pack-writer.js';
@@ -204,6 +205,10 @@ test('what take() gives can be transferred and is the writer’s no longer', () 
   const moved = structuredClone(first.buffer, { transfer: [first.buffer as ArrayBuffer] });
   assert.equal(Buffer.from(moved, 0, 6).toString('latin1', 1), 'first');
   assert.equal(out.take().toString('latin1', 1), 'second');
+});
+
+test('a second run is without msgpackr’s native string reader', { skip: !isSecondRun() }, () => {
+  assert.equal(isNativeAccelerationEnabled, false);
 });
 
 test('without msgpackr’s native string reader everything is the same', { skip: isSecondRun() }, () => {

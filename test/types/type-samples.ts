@@ -137,7 +137,7 @@ export const TYPE_SAMPLES: readonly TypeSamples[] = [
       '1 year -1 mon',
     ]
       .concat('-1 day 00:00:00.000001', '1 day -00:00:01.5', '-13 mons +2 days', '2147483647 mons', '-2147483648 days')
-      .concat('2500000000:59:59.999999', '-2500000000:59:59.999999', '100:00:00', '1 day', '-1 days', '-1 year 5 sec'),
+      .concat('2000000000:59:59.999999', '-2000000000:59:59.999999', '100:00:00', '1 day', '-1 days', '-1 year 5 sec'),
   },
   { type: 'interval', literals: ['infinity', '-infinity'], since: 17 },
   {
