@@ -42,12 +42,13 @@ function part(text: string, value: number, unit: string, previousNegative: boole
 
 /** `HH:MM:SS[.ffffff]`; hours take as many digits as they need. */
 function durationText(microseconds: bigint): string {
-  const seconds = microseconds / 1_000_000n;
-  const fraction = String(microseconds % 1_000_000n)
-    .padStart(6, '0')
-    .replace(/0+$/, '');
-  const hours = String(seconds / 3600n).padStart(2, '0');
-  const minutes = String((seconds / 60n) % 60n).padStart(2, '0');
-  const rest = String(seconds % 60n).padStart(2, '0');
-  return `${hours}:${minutes}:${rest}${fraction === '' ? '' : `.${fraction}`}`;
+  // Seconds, at most 2^63 / 10^6, are an exact number.
+  const seconds = Number(microseconds / 1_000_000n);
+  const fraction = Number(microseconds % 1_000_000n);
+  const text = `${twoDigits(Math.floor(seconds / 3600))}:${twoDigits(Math.floor(seconds / 60) % 60)}:${twoDigits(seconds % 60)}`;
+  return fraction === 0 ? text : `${text}.${String(fraction).padStart(6, '0').replace(/0+$/, '')}`;
+}
+
+function twoDigits(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`;
 }

@@ -148,19 +148,19 @@ export class PackWriter {
     const byteCount = end - start;
     requireTextLength(byteCount, start);
     this.reserve(byteCount + HEADER_MAX_BYTES);
-    if (byteCount > 64 && source[start] === 0xef && source[start + 1] === 0xbb && source[start + 2] === 0xbf) {
-      // TextDecoder, with which msgpackr reads strings of more than 64 bytes, would drop the byte order mark.
-      this.#writeExtensionHeader(EXTENSION_TEXT, byteCount);
-    } else {
-      this.#writeStringHeader(byteCount);
-    }
+    this.#writeTextHeader(
+      byteCount,
+      source[start] === 0xef && source[start + 1] === 0xbb && source[start + 2] === 0xbf,
+    );
     this.#copyUtf8(source, start, end);
   }
 
   /** A JavaScript string. */
   writeString(value: string): void {
-    const encoded = Buffer.from(value, 'utf8');
-    this.writeUtf8Slice(encoded, 0, encoded.length);
+    const byteCount = Buffer.byteLength(value);
+    this.reserve(byteCount + HEADER_MAX_BYTES);
+    this.#writeTextHeader(byteCount, value.charCodeAt(0) === 0xfeff);
+    this.position += this.bytes.write(value, this.position);
   }
 
   /** JSON text, carried as it is and parsed when the row is read. */
@@ -239,6 +239,15 @@ export class PackWriter {
 
   setArrayLength(headerPosition: number, length: number): void {
     this.view.setUint32(headerPosition + 1, length);
+  }
+
+  #writeTextHeader(byteCount: number, hasByteOrderMark: boolean): void {
+    if (hasByteOrderMark && byteCount > 64) {
+      // TextDecoder, with which msgpackr reads strings of more than 64 bytes, would drop the byte order mark.
+      this.#writeExtensionHeader(EXTENSION_TEXT, byteCount);
+    } else {
+      this.#writeStringHeader(byteCount);
+    }
   }
 
   #writeStringHeader(byteCount: number): void {

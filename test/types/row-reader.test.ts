@@ -159,6 +159,10 @@ test('strings of every length, with and without a byte order mark', () => {
         `a${character.repeat(length)}`,
       ]) {
         assert.equal(readValue(packedValue(Oid.text, 'text', text)), text);
+        const out = new PackWriter(1);
+        startRow(out);
+        out.writeString(text);
+        assert.equal(readValue(out.take()), text);
       }
     }
   }
