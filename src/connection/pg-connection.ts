@@ -40,6 +40,7 @@ export class PgConnection implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   #running = 0;
   #state: 'open' | 'detached' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
 
   /**
    * Connects to the first host that works. Errors: ConfigurationError (certificate files, a server before 14),
@@ -117,12 +118,14 @@ export class PgConnection implements AsyncDisposable {
 
   /** Ends the session: Terminate, then close, within a bound. Queries that still wait are rejected. */
   async close(): Promise<void> {
-    if (this.#state !== 'open') return;
-    this.#state = 'closed';
-    const { reader, transport } = this.#session;
-    if (!reader.failed) transport.write(FrontendMessage.terminate());
-    reader.fail(this.#unusable('has been closed'));
-    await transport.end();
+    if (this.#state === 'open') {
+      this.#state = 'closed';
+      const { reader, transport } = this.#session;
+      if (!reader.failed) transport.write(FrontendMessage.terminate());
+      reader.fail(this.#unusable('has been closed'));
+      this.#closing = transport.end();
+    }
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
