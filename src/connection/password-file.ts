@@ -1,5 +1,7 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import helper from 'pgpass/lib/helper.js';
 import { isUnixSocket, type ServerAddress } from './server-address.js';
 
@@ -20,7 +22,7 @@ export async function readPasswordFile(
   connection: { readonly address: ServerAddress; readonly database: string; readonly user: string },
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<PasswordFileEntry> {
-  const path = file ?? helper.getFileName(env);
+  const path = file ?? defaultPasswordFile(env);
   const ignored = await whyIgnored(path);
   if (ignored !== undefined) return { password: undefined, ignored: ignored || undefined };
   const { address, database, user } = connection;
@@ -34,6 +36,12 @@ export async function readPasswordFile(
   return { password: await lookUp('localhost'), ignored: undefined };
 }
 
+/** pgpass' own default is the current folder when there is no HOME: anybody's file. */
+function defaultPasswordFile(env: NodeJS.ProcessEnv): string {
+  if (process.platform === 'win32') return join(env.APPDATA ?? homedir(), 'postgresql', 'pgpass.conf');
+  return join(env.HOME || homedir(), '.pgpass');
+}
+
 /** Empty when the file is simply not there. */
 async function whyIgnored(path: string): Promise<string | undefined> {
   try {
@@ -42,8 +50,10 @@ async function whyIgnored(path: string): Promise<string | undefined> {
     if (process.platform !== 'win32' && (stats.mode & 0o077) !== 0) {
       return `password file ${path} was ignored: others have access to it (chmod 600 mends that)`;
     }
+    await access(path, constants.R_OK);
     return undefined;
-  } catch {
-    return '';
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? '' : `password file ${path} was ignored: it cannot be read`;
   }
 }

@@ -1,4 +1,4 @@
-/** The part of node-postgres' SCRAM and MD5 that is used here; these files have no types of their own. */
+/** The parts of node-postgres' SCRAM and MD5 and of pgpass that are used here; these files have no types of their own. */
 declare module 'pg/lib/crypto/sasl.js' {
   interface SaslSession {
     readonly mechanism: string;
@@ -21,7 +21,6 @@ declare module 'pg/lib/crypto/utils.js' {
 
 declare module 'pgpass/lib/helper.js' {
   const helper: {
-    getFileName(env: NodeJS.ProcessEnv): string;
     getPassword(
       entry: { host: string; port: number; database: string; user: string },
       stream: NodeJS.ReadableStream,

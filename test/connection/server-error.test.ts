@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { serverErrorFrom, serverNoticeFrom } from '../../src/connection/server-error.js';
+import { AuthenticationError, ServerError } from '../../src/errors.js';
+
+const fields = (sqlState: string) => ({ sqlState, severity: 'ERROR', message: 'm', detail: 'd', hint: 'h' });
+
+test('class 28 and missing privileges are about who we are; the rest is the server’s', () => {
+  const wrongPassword = serverErrorFrom(fields('28P01'), { method: 'md5' });
+  assert.ok(wrongPassword instanceof AuthenticationError);
+  assert.equal(wrongPassword.method, 'md5');
+  const noPrivilege = serverErrorFrom(fields('42501'));
+  assert.ok(noPrivilege instanceof AuthenticationError);
+  assert.equal(noPrivilege.method, 'privilege');
+  const inUse = serverErrorFrom(fields('55006'));
+  assert.ok(inUse instanceof ServerError);
+  assert.deepEqual([inUse.detail, inUse.hint, inUse.retryable], ['d', 'h', true]);
+});
+
+test('details that may show rows are dropped', () => {
+  for (const sqlState of ['22P02', '23505']) {
+    const error = serverErrorFrom(fields(sqlState));
+    assert.ok(error instanceof ServerError);
+    assert.equal(error.detail, undefined);
+    assert.equal(serverNoticeFrom(fields(sqlState)).detail, undefined);
+  }
+  assert.equal(serverNoticeFrom(fields('01000')).detail, 'd');
+});
