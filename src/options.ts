@@ -1,0 +1,275 @@
+import { availableParallelism } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import { DEFAULT_CREATE_SLOT_TIMEOUT_MS } from './catalog/slot-lifecycle.js';
+import { type ConnectionConfig, type ConnectionInput, resolveConnectionConfig } from './connection/connection-config.js';
+import { DEFAULT_MAX_MESSAGE_BYTES } from './connection/copy-both.js';
+import { ConfigurationError } from './errors.js';
+import { type PgoutputOptions, resolvePgoutputOptions } from './protocol/pgoutput-options.js';
+import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
+import type { TransformSource } from './threads/decode-task.js';
+import type { TypesMode } from './types/column-writer.js';
+
+/** Which slot to stream from, and what to do when it is not there. */
+export interface SlotOptions {
+  readonly name: string;
+  /** `never` (default): a missing slot is an error. `if-missing`: it is created when the stream starts. */
+  readonly create?: 'never' | 'if-missing';
+  /** Create it for this connection only: it is gone, with its position, when the connection is. */
+  readonly temporary?: boolean;
+  /** Create it so that it is synchronized to standbys (PostgreSQL 17+). */
+  readonly failover?: boolean;
+}
+
+/** A function of the user's that runs in the workers. */
+export interface TransformOptions {
+  /** URL or absolute path of the module. */
+  readonly module: string | URL;
+  /** Name of the exported function; default `default`. */
+  readonly export?: string;
+  /** `change` (default): called with each row event. `batch`: with the row events of a batch, returns as many values. */
+  readonly per?: 'change' | 'batch';
+  /** Given to the function as its second argument; must be structured-cloneable. */
+  readonly options?: unknown;
+}
+
+/** Options of `WalStream`. */
+export interface WalStreamOptions {
+  /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. */
+  readonly connection?: ConnectionInput;
+  readonly slot: string | SlotOptions;
+  readonly publications: string | readonly string[];
+  /** Protocol of pgoutput; default 1. */
+  readonly protoVersion?: 1;
+  /** Ask for column values in binary form where the type has one. Default: false. */
+  readonly binary?: boolean;
+  /** Deliver logical decoding messages. Default: false. */
+  readonly messages?: boolean;
+  /** `none`: only changes without a replication origin (PostgreSQL 16+). Default: `any`. */
+  readonly origin?: 'any' | 'none';
+  /** Where to start; default: where the slot was acknowledged. Behind that it is a gap, and an error. */
+  readonly startLsn?: bigint;
+  /** Deliver everything committed before it and the transaction that crosses it, then end. */
+  readonly stopLsn?: bigint;
+  /** Threads that decode. Default: one less than there are cores, 1 to 4. */
+  readonly workers?: number;
+  /** Bytes received and not yet taken by the consumer, beyond which the server has to wait. Default: 16 MiB. */
+  readonly maxInFlightBytes?: number;
+  /** Longest message accepted from the server. Default: 256 MiB. */
+  readonly maxMessageBytes?: number;
+  /** What column values become: `lossless` (default) or `text`, the server's text. */
+  readonly types?: TypesMode;
+  readonly transform?: TransformOptions;
+  /** Bound on one batch in a worker, transform included. Default: 30 000. */
+  readonly transformTimeoutMs?: number;
+  /** `auto` (default) acknowledges what the consumer has come back from; `manual` what is given to `ack()`. */
+  readonly ack?: 'auto' | 'manual';
+  /** How often the server is told how far the consumer is. Default: 1 000; never beyond wal_sender_timeout / 4. */
+  readonly feedbackIntervalMs?: number;
+  /** A server that says nothing for so long is lost. Default: 60 000. */
+  readonly livenessTimeoutMs?: number;
+  /** Bound on the creation of a slot, which waits for running transactions. Default: 60 000. */
+  readonly createSlotTimeoutMs?: number;
+  /** Aborting ends the stream with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** The same with every default filled in: inner code sees no optionals. */
+export interface ResolvedStreamOptions {
+  readonly connection: ConnectionConfig;
+  readonly slot: Required<SlotOptions>;
+  readonly pgoutput: PgoutputOptions;
+  readonly startLsn: bigint;
+  readonly stopLsn: bigint | undefined;
+  readonly workers: number;
+  readonly maxInFlightBytes: number;
+  readonly maxMessageBytes: number;
+  readonly types: TypesMode;
+  readonly transform: TransformSource | undefined;
+  readonly transformTimeoutMs: number;
+  readonly ack: 'auto' | 'manual';
+  readonly feedbackIntervalMs: number;
+  readonly livenessTimeoutMs: number;
+  readonly createSlotTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const MAX_LSN = 0xffff_ffff_ffff_ffffn;
+const MAX_WORKERS = 64;
+/** The longest delay that a timer takes. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
+const GIBIBYTE = 1024 ** 3;
+
+const KNOWN_OPTIONS = new Set([
+  'connection',
+  'slot',
+  'publications',
+  'protoVersion',
+  'binary',
+  'messages',
+  'origin',
+  'startLsn',
+  'stopLsn',
+  'workers',
+  'maxInFlightBytes',
+  'maxMessageBytes',
+  'types',
+  'transform',
+  'transformTimeoutMs',
+  'ack',
+  'feedbackIntervalMs',
+  'livenessTimeoutMs',
+  'createSlotTimeoutMs',
+  'signal',
+]);
+const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
+const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
+
+/** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
+export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  refuseUnknown(options, KNOWN_OPTIONS, '');
+  const pgoutput = resolvePgoutputOptions({
+    publications: publicationsFrom(options.publications),
+    protoVersion: oneOf(options.protoVersion, 'protoVersion', [1] as const, 1),
+    binary: flag(options.binary, 'binary'),
+    messages: flag(options.messages, 'messages'),
+    origin: oneOf(options.origin, 'origin', ['any', 'none'] as const, 'any'),
+  });
+  const types = oneOf(options.types, 'types', ['lossless', 'text'] as const, 'lossless');
+  if (types === 'text' && pgoutput.binary) throw wrong('types', "'text' needs text transfer: binary must be false");
+  return {
+    connection: resolveConnectionConfig(options.connection),
+    slot: slotFrom(options.slot),
+    pgoutput,
+    startLsn: lsnFrom(options.startLsn, 'startLsn') ?? 0n,
+    stopLsn: lsnFrom(options.stopLsn, 'stopLsn'),
+    workers: integer(options.workers, 'workers', 1, MAX_WORKERS, defaultWorkers()),
+    maxInFlightBytes: integer(
+      options.maxInFlightBytes,
+      'maxInFlightBytes',
+      MIN_IN_FLIGHT_BYTES,
+      4 * GIBIBYTE,
+      16 * 1024 * 1024,
+    ),
+    maxMessageBytes: integer(options.maxMessageBytes, 'maxMessageBytes', 65_536, GIBIBYTE, DEFAULT_MAX_MESSAGE_BYTES),
+    types,
+    transform: transformFrom(options.transform),
+    transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
+    ack: oneOf(options.ack, 'ack', ['auto', 'manual'] as const, 'auto'),
+    feedbackIntervalMs: integer(options.feedbackIntervalMs, 'feedbackIntervalMs', 10, MAX_TIMER_MS, 1_000),
+    livenessTimeoutMs: integer(options.livenessTimeoutMs, 'livenessTimeoutMs', 100, MAX_TIMER_MS, 60_000),
+    createSlotTimeoutMs: integer(
+      options.createSlotTimeoutMs,
+      'createSlotTimeoutMs',
+      1,
+      MAX_TIMER_MS,
+      DEFAULT_CREATE_SLOT_TIMEOUT_MS,
+    ),
+    signal: signalFrom(options.signal),
+  };
+}
+
+function slotFrom(slot: string | SlotOptions): Required<SlotOptions> {
+  const given: SlotOptions = typeof slot === 'string' ? { name: slot } : slot;
+  if (typeof given !== 'object' || given === null || typeof given.name !== 'string') {
+    throw wrong('slot', 'must be a slot name, or an object with a name');
+  }
+  refuseUnknown(given, KNOWN_SLOT_OPTIONS, 'slot.');
+  quoteSlotName(given.name, 'slot.name');
+  const create = oneOf(given.create, 'slot.create', ['never', 'if-missing'] as const, 'never');
+  const temporary = flag(given.temporary, 'slot.temporary');
+  if (temporary && create === 'never') {
+    throw wrong('slot.temporary', "a temporary slot lives as long as its connection: slot.create must be 'if-missing'");
+  }
+  return { name: given.name, create, temporary, failover: flag(given.failover, 'slot.failover') };
+}
+
+function publicationsFrom(publications: string | readonly string[]): readonly string[] {
+  const names = typeof publications === 'string' ? [publications] : publications;
+  if (!Array.isArray(names) || names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {
+    throw wrong('publications', 'must be the name of a publication, or several');
+  }
+  for (const name of names) quoteIdentifier(name, 'publications');
+  return names;
+}
+
+function transformFrom(transform: TransformOptions | undefined): TransformSource | undefined {
+  if (transform === undefined) return undefined;
+  if (typeof transform !== 'object' || transform === null) throw wrong('transform', 'must be an object with a module');
+  refuseUnknown(transform, KNOWN_TRANSFORM_OPTIONS, 'transform.');
+  const exportName = transform.export ?? 'default';
+  if (typeof exportName !== 'string') throw wrong('transform.export', 'must be the name of a function');
+  return {
+    moduleUrl: moduleUrlFrom(transform.module),
+    exportName,
+    per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
+    options: cloneable(transform.options, 'transform.options'),
+  };
+}
+
+function moduleUrlFrom(module: string | URL): string {
+  if (module instanceof URL) return module.href;
+  if (typeof module !== 'string' || module === '') throw wrong('transform.module', 'must be a URL or an absolute path');
+  if (/^(file|data|node):/.test(module)) return module;
+  return pathToFileURL(module).href;
+}
+
+function cloneable(value: unknown, option: string): unknown {
+  try {
+    return structuredClone(value);
+  } catch (cause) {
+    throw new ConfigurationError(`${option} cannot be cloned for the workers`, { option, cause });
+  }
+}
+
+function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
+  if (lsn === undefined) return undefined;
+  if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAX_LSN) {
+    throw wrong(option, 'must be a bigint of 64 bits; Lsn.parse reads X/Y');
+  }
+  return lsn;
+}
+
+function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
+  return signal;
+}
+
+function flag(value: boolean | undefined, option: string): boolean {
+  if (value !== undefined && typeof value !== 'boolean') throw wrong(option, 'must be true or false');
+  return value ?? false;
+}
+
+function oneOf<const T extends string | number>(
+  value: T | undefined,
+  option: string,
+  allowed: readonly T[],
+  fallback: T,
+): T {
+  if (value === undefined) return fallback;
+  if (!allowed.includes(value)) throw wrong(option, `must be ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
+  return value;
+}
+
+function integer(value: number | undefined, option: string, min: number, max: number, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw wrong(option, `must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
+  for (const name of Object.keys(given)) {
+    if (!known.has(name)) throw wrong(`${prefix}${name}`, `is no option; there are ${[...known].join(', ')}`);
+  }
+}
+
+function defaultWorkers(): number {
+  return Math.min(Math.max(availableParallelism() - 1, 1), 4);
+}
+
+function wrong(option: string, problem: string): ConfigurationError {
+  return new ConfigurationError(`${option} ${problem}`, { option });
+}

@@ -1,0 +1,38 @@
+/** Figures of a stream, at the moment they are asked for. Counters start at 0 when the stream starts. */
+export interface WalStreamStats {
+  readonly uptimeMs: number;
+  /** Bytes read from the server, protocol overhead included. */
+  readonly bytesReceived: number;
+  /** Row changes and truncates received. */
+  readonly changesReceived: number;
+  /** Transactions and stand-alone messages received. */
+  readonly unitsReceived: number;
+  /** The rates of the last seconds. */
+  readonly bytesPerSecond: number;
+  readonly changesPerSecond: number;
+  /** Reads in which the kernel gave bytes; `bytesReceived / reads` says how large they are. */
+  readonly reads: number;
+  /** Milliseconds between reads now; 0 when every byte is read at once. */
+  readonly readDelayMs: number;
+  /** Bytes and batches received and not yet taken by the consumer. */
+  readonly inFlightBytes: number;
+  readonly inFlightBatches: number;
+  /** Batches decoded by workers, and on the main thread. */
+  readonly workerBatches: number;
+  readonly inlineBatches: number;
+  /** Batches that had to be decoded again because their worker failed. */
+  readonly workerRestarts: number;
+  /** Time that workers spent decoding, all together, and that the main thread spent in this library. */
+  readonly workerBusyMs: number;
+  readonly mainThreadMs: number;
+  /** Furthest position received, and the position that the server was told is done with. */
+  readonly receivedLsn: bigint;
+  readonly flushedLsn: bigint;
+  /** How old the latest transaction was when its commit was received; `undefined` before the first. */
+  readonly lagMs: number | undefined;
+  /**
+   * Bytes of WAL between what was acknowledged and the end of the server's WAL. Asked for over a connection of its
+   * own when stats are read, at most once a second: `undefined` until the first answer.
+   */
+  readonly lagBytes: bigint | undefined;
+}
