@@ -1,7 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { DEFAULT_CREATE_SLOT_TIMEOUT_MS } from './catalog/slot-lifecycle.js';
-import { type ConnectionConfig, type ConnectionInput, resolveConnectionConfig } from './connection/connection-config.js';
+import {
+  type ConnectionConfig,
+  type ConnectionInput,
+  resolveConnectionConfig,
+} from './connection/connection-config.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './connection/copy-both.js';
 import { ConfigurationError } from './errors.js';
 import { type PgoutputOptions, resolvePgoutputOptions } from './protocol/pgoutput-options.js';
@@ -248,7 +252,8 @@ function oneOf<const T extends string | number>(
   fallback: T,
 ): T {
   if (value === undefined) return fallback;
-  if (!allowed.includes(value)) throw wrong(option, `must be ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
+  if (!allowed.includes(value))
+    throw wrong(option, `must be ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
   return value;
 }
 

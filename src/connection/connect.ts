@@ -112,7 +112,7 @@ async function connectToHost(
     let firstError: unknown;
     for (const encryption of plan) {
       try {
-        return await attempt(config, address, { encryption, attrs, signal, progress, ...options });
+        return await attempt(config, address, { ...options, encryption, attrs, signal, progress });
       } catch (error) {
         firstError ??= error;
         if (signal.aborted || !worthOtherEncryption(error)) throw error;

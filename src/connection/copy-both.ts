@@ -1,4 +1,4 @@
-import { ConnectionError, ProtocolError, type WalStreamError } from '../errors.js';
+import { ConnectionError, ProtocolError, TimeoutError, type WalStreamError } from '../errors.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { parseBackendMessage } from './backend-parser.js';
 import { connectionErrorFrom } from './connect-deadline.js';
@@ -17,11 +17,19 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 export interface CopyBothHandler {
   /** The payload of a CopyData message. An error that it throws ends the COPY. */
   onCopyData(bytes: Buffer, start: number, end: number): void;
-  onReadEnd(byteCount: number, drained: boolean): void;
+  /** One read was scanned, in `busyMs`; `drained` when the kernel had no more. */
+  onReadEnd(byteCount: number, drained: boolean, busyMs: number): void;
   onSlabEnd(): void;
   onNotice(notice: ServerNotice): void;
   /** Once: the stream is over, orderly (`undefined`) or by an error. */
   onEnd(error: unknown): void;
+}
+
+export interface CopyBothOptions {
+  /** Bound on the wait for the server to start. Default: none. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly maxMessageBytes?: number;
 }
 
 /**
@@ -47,11 +55,32 @@ export class CopyBoth implements SlabReaderHandler {
     connection: PgConnection,
     command: string,
     handler: CopyBothHandler,
-    maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
+    options: CopyBothOptions = {},
   ): Promise<CopyBoth> {
-    const copy = new CopyBoth(connection, handler, maxMessageBytes);
-    await copy.#begin(command);
-    return copy;
+    const { signal, timeoutMs } = options;
+    signal?.throwIfAborted();
+    const copy = new CopyBoth(connection, handler, options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES);
+    const { host } = copy;
+    const giveUp = (error: unknown) => {
+      copy.#transport.destroy();
+      copy.#end(error);
+    };
+    const onAbort = () => giveUp(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            const message = `${host} did not start to stream within ${timeoutMs} ms`;
+            giveUp(new TimeoutError(message, { host, phase: 'streaming', timeoutMs }));
+          }, timeoutMs);
+    try {
+      await copy.#begin(command);
+      return copy;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
   }
 
   private constructor(connection: PgConnection, handler: CopyBothHandler, maxMessageBytes: number) {
@@ -137,11 +166,11 @@ export class CopyBoth implements SlabReaderHandler {
     this.#onControl(this.#reader.slab.bytes.subarray(bodyStart - FRAME_HEADER_BYTES, bodyEnd));
   }
 
-  onReadEnd(byteCount: number, drained: boolean): void {
+  onReadEnd(byteCount: number, drained: boolean, busyMs: number): void {
     this.#bytesRead += byteCount;
     this.#reads++;
     if (this.#state !== 'streaming') return;
-    this.#handler.onReadEnd(byteCount, drained);
+    this.#handler.onReadEnd(byteCount, drained, busyMs);
     this.#scheduler.onRead(byteCount, drained);
   }
 

@@ -9,8 +9,10 @@ export const MIN_READ_BYTES = 512 * 1024;
 export interface SlabReaderHandler extends FrameHandler {
   /** The current slab is about to be left: whatever still refers to it must hold it now. */
   onSlabEnd(): void;
-  /** One read was scanned; `drained` when it left room, which means that the kernel had no more. */
-  onReadEnd(byteCount: number, drained: boolean): void;
+  /**
+   * One read was scanned, in `busyMs`; `drained` when it left room, which means that the kernel had no more.
+   */
+  onReadEnd(byteCount: number, drained: boolean, busyMs: number): void;
   /** Bytes that are no backend messages: nothing more is scanned. */
   onBadBytes(error: unknown): void;
   onClose(error: Error | undefined): void;
@@ -82,9 +84,10 @@ export class SlabReader implements ReadSink {
   }
 
   #accept(count: number, drained: boolean): void {
+    const startedAt = performance.now();
     this.#filled += count;
     this.#scanned = scanFrames(this.#slab.bytes, this.#scanned, this.#filled, this.#maxBodyBytes, this.#handler);
-    this.#handler.onReadEnd(count, drained);
+    this.#handler.onReadEnd(count, drained, performance.now() - startedAt);
   }
 
   /** Room for the rest of an incomplete message or for a good read, whichever is more. */

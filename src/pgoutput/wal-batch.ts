@@ -26,6 +26,13 @@ export interface BatchPosition {
   readonly byteCount: number;
 }
 
+let limitUnits: (batch: WalBatch, unit: number) => void;
+
+/** Makes a batch end after the unit of acknowledgement before `unit`: a stream that stops ends with a transaction. */
+export function limitBatch(batch: WalBatch, unit: number): void {
+  limitUnits(batch, unit);
+}
+
 /**
  * Events that arrived together, in order: a plain iterable, the fast path of delivery. A transaction may span several
  * batches and a batch several transactions. Its memory lives as long as any of its events.
@@ -37,6 +44,7 @@ export class WalBatch implements Iterable<WalEvent> {
   readonly byteCount: number;
   readonly #position: BatchPosition;
   readonly #events: PackedEvents;
+  #unitLimit = Number.POSITIVE_INFINITY;
 
   constructor(position: BatchPosition, packed: PackedBatch, readValue?: ValueReader) {
     this.sequence = position.sequence;
@@ -45,13 +53,19 @@ export class WalBatch implements Iterable<WalEvent> {
     this.#events = new PackedEvents(packed, position.relations, readValue);
   }
 
+  static {
+    limitUnits = (batch, unit) => {
+      batch.#unitLimit = unit;
+    };
+  }
+
   /** Events in the batch, those that a transform dropped included. */
   get eventCount(): number {
     return this.#events.count;
   }
 
   [Symbol.iterator](): EventCursor {
-    return new EventCursor(this.#events, this.#position);
+    return new EventCursor(this.#events, this.#position, this.#unitLimit);
   }
 }
 
@@ -62,12 +76,14 @@ export class EventCursor implements IterableIterator<WalEvent> {
   #transaction: TransactionContext | undefined;
   #ordinal: number;
   #unit: number;
+  readonly #unitLimit: number;
 
-  constructor(events: PackedEvents, position: BatchPosition) {
+  constructor(events: PackedEvents, position: BatchPosition, unitLimit: number) {
     this.#events = events;
     this.#transaction = position.start.transaction;
     this.#ordinal = position.start.ordinal;
     this.#unit = position.firstUnit;
+    this.#unitLimit = unitLimit;
   }
 
   [Symbol.iterator](): this {
@@ -75,7 +91,7 @@ export class EventCursor implements IterableIterator<WalEvent> {
   }
 
   next(): IteratorResult<WalEvent, undefined> {
-    while (this.#at < this.#events.end) {
+    while (this.#at < this.#events.end && this.#unit < this.#unitLimit) {
       const at = this.#at;
       this.#at = at + EVENT_WORDS;
       const word = this.#events.codeAndFlags(at);
@@ -88,6 +104,11 @@ export class EventCursor implements IterableIterator<WalEvent> {
   /** Units of acknowledgement that ended before the next event. */
   get unitsPassed(): number {
     return this.#unit;
+  }
+
+  /** Whether the next event belongs to a transaction that has begun. */
+  get inTransaction(): boolean {
+    return this.#transaction !== undefined;
   }
 
   #eventAt(at: number, code: number): WalEvent {

@@ -29,7 +29,10 @@ export interface PrimaryKeepalive {
 /** Reads the PrimaryKeepalive at `[start, end)`; {@link ProtocolError} when its length is wrong. */
 export function parseKeepalive(bytes: Buffer, start: number, end: number): PrimaryKeepalive {
   if (end - start !== KEEPALIVE_BYTES) {
-    throw new ProtocolError(`keepalive of ${end - start} bytes; expected ${KEEPALIVE_BYTES}`, { offset: start, tag: 'k' });
+    throw new ProtocolError(`keepalive of ${end - start} bytes; expected ${KEEPALIVE_BYTES}`, {
+      offset: start,
+      tag: 'k',
+    });
   }
   return {
     serverWalEnd: bytes.readBigUInt64BE(start + 1),

@@ -1,12 +1,6 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
-import {
-  type Begin,
-  isTransactional,
-  parseBegin,
-  parseCommit,
-  parseTruncate,
-} from '../pgoutput/control-message.js';
+import { type Begin, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import type { RelationVersion } from '../pgoutput/relation.js';
@@ -33,6 +27,8 @@ export interface CutBatch {
   /** How many of `position.relations` were in force at its start; the rest are described in it. */
   readonly relationsAtStart: number;
   readonly changeCount: number;
+  /** Whether a transaction goes on after it. */
+  readonly endsInTransaction: boolean;
   /** Units of acknowledgement received before its end. */
   readonly unitsThrough: number;
   readonly firstLsn: bigint;
@@ -52,6 +48,7 @@ export class BatchCutter {
 
   #transaction: Begin | undefined;
   #ordinal = 0;
+  #commitTimeUs: bigint | undefined;
 
   /** Of the batch that is growing. */
   #start = -1;
@@ -81,6 +78,11 @@ export class BatchCutter {
   /** Whether a transaction was received half-way. */
   get inTransaction(): boolean {
     return this.#transaction !== undefined;
+  }
+
+  /** When the last transaction received was committed: microseconds since 2000-01-01 UTC. */
+  get commitTimeUs(): bigint | undefined {
+    return this.#commitTimeUs;
   }
 
   /** The XLogData at `[body, end)` was received. DecodeError leaves it out of the batch. */
@@ -133,6 +135,7 @@ export class BatchCutter {
       begin,
       relationsAtStart: this.#inForce.length,
       changeCount: this.#changeCount,
+      endsInTransaction: this.inTransaction,
       unitsThrough: this.#frontier.nextUnit,
       firstLsn: slab.bytes.readBigUInt64BE(this.#firstBody + 1),
       lastLsn: slab.bytes.readBigUInt64BE(this.#lastBody + 1),
@@ -187,7 +190,8 @@ export class BatchCutter {
   }
 
   #commit(bytes: Buffer, start: number, end: number): StopVerdict {
-    const { commitEndLsn } = parseCommit(bytes, start, end);
+    const { commitEndLsn, commitTimeUs } = parseCommit(bytes, start, end);
+    this.#commitTimeUs = commitTimeUs;
     this.#transaction = undefined;
     this.#frontier.receive(commitEndLsn);
     return this.#stopLsn === undefined ? 'go-on' : judgeCommit(commitEndLsn, this.#stopLsn);

@@ -1,0 +1,78 @@
+/** pg-walstream: PostgreSQL WAL streaming for Node.js. */
+export {
+  advanceSlot,
+  type BlockingTransaction,
+  type CheckName,
+  type CreatedSlot,
+  type CreatePublication,
+  createPublication,
+  createSlot,
+  type DropSlotOptions,
+  dropPublication,
+  dropSlot,
+  type Finding,
+  findPublication,
+  findSlot,
+  listBlockingTransactions,
+  listPublications,
+  listSlots,
+  type PreflightRequest,
+  type Publication,
+  type PublishedAction,
+  type PublishedTable,
+  preflight,
+  type SlotInfo,
+  type SqlSession,
+  type TableToPublish,
+} from './catalog/index.js';
+export {
+  type ConnectionConfig,
+  type ConnectionInput,
+  type ConnectionOptions,
+  resolveConnectionConfig,
+} from './connection/connection-config.js';
+export { PgConnection as ReplicationConnection, type QueryOptions } from './connection/pg-connection.js';
+export type { QueryResult } from './connection/query-result.js';
+export type { ServerNotice } from './connection/server-error.js';
+export type { ConnectionMode } from './connection/session-start.js';
+export type { SystemIdentity } from './connection/system-identity.js';
+export {
+  AuthenticationError,
+  ConfigurationError,
+  ConnectionError,
+  type ConnectionPhase,
+  DecodeError,
+  ProtocolError,
+  ServerError,
+  SlotError,
+  type SlotErrorReason,
+  TimeoutError,
+  WalStreamError,
+  type WalStreamErrorCode,
+  WorkerError,
+} from './errors.js';
+export { Lsn } from './lsn.js';
+export type { SlotOptions, TransformOptions, WalStreamOptions } from './options.js';
+export {
+  BeginEvent,
+  CommitEvent,
+  MessageEvent,
+  OriginEvent,
+  RelationEvent,
+  type RowEvent,
+  type TruncatedRelation,
+  TruncateEvent,
+  TypeEvent,
+  type WalEvent,
+} from './pgoutput/event.js';
+export type { EventJson } from './pgoutput/event-base.js';
+export type { JsonValue, Row } from './pgoutput/event-json.js';
+export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
+export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
+export type { WalBatch } from './pgoutput/wal-batch.js';
+export type { RawMessage } from './stream/raw-batch.js';
+export type { WalStreamStats } from './stream/stream-stats.js';
+export { type NextEventOptions, type StopOptions, WalStream } from './stream/wal-stream.js';
+export type { BatchTransform, ChangeTransform } from './threads/transform.js';
+export type { TypesMode } from './types/column-writer.js';
+export { UNCHANGED } from './types/unchanged.js';

@@ -1,0 +1,334 @@
+import { publicationErrorFrom } from '../catalog/publications.js';
+import { slotErrorFrom } from '../catalog/slot-errors.js';
+import type { CopyBoth, CopyBothHandler } from '../connection/copy-both.js';
+import type { ServerNotice } from '../connection/server-error.js';
+import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
+import type { ResolvedStreamOptions } from '../options.js';
+import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
+import {
+  encodeStandbyStatus,
+  KEEPALIVE_TAG,
+  parseKeepalive,
+  type StandbyPositions,
+  XLOG_DATA_TAG,
+} from '../protocol/replication-message.js';
+import { unixMsFromTimestamp } from '../protocol/timestamp.js';
+import { AckFrontier } from './ack-frontier.js';
+import { BatchCutter, type CutBatch } from './batch-cutter.js';
+import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
+import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
+import { DeliveryQueue } from './delivery-queue.js';
+import { standbyPositions } from './feedback.js';
+import { judgeLiveness } from './liveness.js';
+import { RelationRegistry } from './relation-registry.js';
+import { judgeKeepalive, type StopVerdict } from './stop-position.js';
+
+/** How long the server may take to end the COPY after we did. */
+const FINISH_TIMEOUT_MS = 2_000;
+const LIVENESS_CHECKS_PER_TIMEOUT = 8;
+
+/**
+ * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
+ * in order; tells the server how far the consumer is; notices when the server is gone.
+ */
+export class Intake implements CopyBothHandler {
+  readonly frontier = new AckFrontier();
+  readonly queue = new DeliveryQueue<Decoded>();
+  readonly pipeline: DecodePipeline;
+  readonly #options: ResolvedStreamOptions;
+  readonly #cutter: BatchCutter;
+  #copy: CopyBoth | undefined;
+
+  /** Until the consumer says what it wants, batches wait as they came. */
+  #mode: DecodeMode | undefined;
+  readonly #undecided: CutBatch[] = [];
+
+  #inFlightBytes = 0;
+  #batchesAhead = 0;
+  #changesReceived = 0;
+  #busyMs = 0;
+
+  #stopped = false;
+  #pendingEnd: { readonly error: unknown } | undefined;
+  #received = 0n;
+  #keepalive = 0n;
+  #reported: StandbyPositions = { write: 0n, flush: 0n, apply: 0n };
+  #lagMs: number | undefined;
+  #lastCommitUs: bigint | undefined;
+
+  #heardAt = performance.now();
+  #replyRequested = false;
+  #feedbackTimer: NodeJS.Timeout | undefined;
+  #livenessTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: ResolvedStreamOptions) {
+    this.#options = options;
+    this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
+    this.pipeline = new DecodePipeline(options, this.#onDecoded);
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlightBytes + this.#cutter.pendingBytes;
+  }
+
+  get inFlightBatches(): number {
+    return this.#batchesAhead;
+  }
+
+  get changesReceived(): number {
+    return this.#changesReceived;
+  }
+
+  /** Time that this thread spent on what arrived. */
+  get busyMs(): number {
+    return this.#busyMs;
+  }
+
+  get lagMs(): number | undefined {
+    return this.#lagMs;
+  }
+
+  get receivedLsn(): bigint {
+    return this.#received;
+  }
+
+  get reported(): StandbyPositions {
+    return this.#reported;
+  }
+
+  get copy(): CopyBoth | undefined {
+    return this.#copy;
+  }
+
+  /** The server streams now. */
+  attach(copy: CopyBoth, feedbackIntervalMs: number): void {
+    this.#copy = copy;
+    this.#heardAt = performance.now();
+    this.#feedbackTimer = setInterval(() => this.sendStatus(false), feedbackIntervalMs);
+    const livenessMs = this.#options.livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
+    this.#livenessTimer = setInterval(() => this.#checkLiveness(), livenessMs);
+  }
+
+  /** What the consumer wants of batches; said once. */
+  decide(mode: DecodeMode): void {
+    this.#mode = mode;
+    for (const cut of this.#undecided.splice(0)) this.pipeline.decode(cut, mode, false);
+    this.#cutIfDue(true);
+  }
+
+  /** The next batch, when there is one. */
+  take(): Decoded | undefined {
+    const decoded = this.queue.take();
+    if (decoded !== undefined) {
+      this.#batchesAhead--;
+      this.#cutIfDue(true);
+    }
+    return decoded;
+  }
+
+  /** The consumer is through with a batch that it took. */
+  finishBatch(decoded: Decoded): void {
+    this.#inFlightBytes -= decoded.cut.position.byteCount + BATCH_OVERHEAD_BYTES;
+    this.#regulate();
+  }
+
+  /** Ends the stream after what has been received, by an error or, `undefined`, cleanly. */
+  end(error: unknown): void {
+    this.#stop();
+    this.#pendingEnd ??= { error };
+    this.#endWhenDecoded();
+  }
+
+  /** Ends the stream now: what the consumer has not taken is dropped. */
+  abort(error: unknown): void {
+    this.#stop();
+    this.queue.abort(error);
+  }
+
+  /** Tells the server how far the consumer is. */
+  sendStatus(replyRequested: boolean): void {
+    const positions = standbyPositions({
+      received: this.#received,
+      keepalive: this.#keepalive,
+      acknowledged: this.frontier.lsn,
+      unfinishedUnits: this.frontier.unfinished,
+      inTransaction: this.#cutter.inTransaction,
+      reported: this.#reported,
+    });
+    this.#reported = positions;
+    this.#copy?.send(encodeStandbyStatus(positions, Date.now(), replyRequested));
+  }
+
+  /** Final feedback, then closes connection and workers. */
+  async close(): Promise<void> {
+    this.#stop();
+    clearInterval(this.#feedbackTimer);
+    clearInterval(this.#livenessTimer);
+    for (const cut of this.#undecided.splice(0)) cut.slab.release();
+    this.sendStatus(false);
+    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close()]);
+  }
+
+  onCopyData(bytes: Buffer, start: number, end: number): void {
+    if (this.#stopped) return;
+    const tag = bytes[start];
+    if (tag === XLOG_DATA_TAG) {
+      this.#onXLogData(bytes, start, end);
+    } else if (tag === KEEPALIVE_TAG) {
+      this.#onKeepalive(bytes, start, end);
+    } else {
+      throw new ProtocolError('a replication message of unknown type', {
+        offset: start - FRAME_HEADER_BYTES,
+        tag: String.fromCharCode(tag ?? 0),
+      });
+    }
+  }
+
+  onReadEnd(_byteCount: number, drained: boolean, busyMs: number): void {
+    this.#heardAt = performance.now();
+    this.#replyRequested = false;
+    const startedAt = this.#heardAt;
+    const { commitTimeUs } = this.#cutter;
+    if (commitTimeUs !== undefined && commitTimeUs !== this.#lastCommitUs) {
+      this.#lastCommitUs = commitTimeUs;
+      this.#lagMs = Math.max(Date.now() - unixMsFromTimestamp(commitTimeUs), 0);
+    }
+    this.#cutIfDue(drained);
+    this.#regulate();
+    this.#busyMs += busyMs + performance.now() - startedAt;
+  }
+
+  onSlabEnd(): void {
+    this.#cut();
+  }
+
+  onNotice(notice: ServerNotice): void {
+    // PostgreSQL 18 goes on without a publication that is missing, and only says so: changes would be lost in silence.
+    const error = publicationErrorFrom(notice);
+    if (error !== undefined) this.end(error);
+  }
+
+  onEnd(error: unknown): void {
+    if (this.#stopped) return;
+    this.end(this.#endReason(error));
+  }
+
+  #endReason(error: unknown): unknown {
+    if (error === undefined) {
+      const host = this.#copy?.host ?? '';
+      return new ConnectionError(`${host} ended the stream`, { host, phase: 'streaming' });
+    }
+    if (error instanceof ServerError) {
+      return publicationErrorFrom(error) ?? slotErrorFrom(error, this.#options.slot.name);
+    }
+    return error;
+  }
+
+  #onXLogData(bytes: Buffer, start: number, end: number): void {
+    let verdict: StopVerdict;
+    try {
+      verdict = this.#cutter.add(bytes, start, end);
+    } catch (error) {
+      this.end(error);
+      return;
+    }
+    if (verdict !== 'go-on') {
+      this.end(undefined);
+    } else if (this.#cutter.pendingBytes >= BATCH_TARGET_BYTES) {
+      this.#cut();
+    }
+  }
+
+  #onKeepalive(bytes: Buffer, start: number, end: number): void {
+    const { serverWalEnd, replyRequested } = parseKeepalive(bytes, start, end);
+    this.#keepalive = serverWalEnd;
+    if (serverWalEnd > this.#received) this.#received = serverWalEnd;
+    if (replyRequested) this.sendStatus(false);
+    const { stopLsn } = this.#options;
+    if (stopLsn !== undefined && judgeKeepalive(serverWalEnd, this.#cutter.inTransaction, stopLsn) !== 'go-on') {
+      this.end(undefined);
+    }
+  }
+
+  /** The end comes after the last batch, which may still be with a worker. */
+  #endWhenDecoded(): void {
+    if (this.#pendingEnd !== undefined && this.#batchesAhead === this.queue.length) {
+      this.queue.end(this.#pendingEnd.error);
+    }
+  }
+
+  #stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#cut();
+    this.#copy?.hold();
+  }
+
+  #cutIfDue(drained: boolean): void {
+    if (this.#mode === undefined) return;
+    const facts = { pendingBytes: this.#cutter.pendingBytes, drained, batchesAhead: this.#batchesAhead };
+    if (shouldCut(facts)) this.#cut();
+  }
+
+  #cut(): void {
+    const slab = this.#copy?.slab;
+    const cut = slab === undefined ? undefined : this.#cutter.cut(slab);
+    if (cut === undefined) return;
+    const { byteCount } = cut.position;
+    const inline = shouldDecodeInline(byteCount, this.#batchesAhead, this.#options.transform !== undefined);
+    this.#changesReceived += cut.changeCount;
+    this.#received = maxLsn(this.#received, maxLsn(cut.lastLsn, this.frontier.lastReceivedLsn));
+    this.#inFlightBytes += byteCount + BATCH_OVERHEAD_BYTES;
+    this.#batchesAhead++;
+    if (this.#mode === undefined) this.#undecided.push(cut);
+    else this.pipeline.decode(cut, this.#mode, inline);
+  }
+
+  readonly #onDecoded = (decoded: Decoded): void => {
+    this.queue.push(decoded);
+    if (decoded.error !== undefined) {
+      // Nothing may pass the gap that it leaves.
+      this.#stop();
+      this.queue.end(decoded.error);
+    }
+    this.#endWhenDecoded();
+  };
+
+  /** Reads on while the consumer keeps up. */
+  #regulate(): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    if (shouldRead(this.inFlightBytes, this.#options.maxInFlightBytes, !copy.held)) {
+      if (copy.held) {
+        copy.release();
+        this.#heardAt = performance.now();
+      }
+    } else {
+      copy.hold();
+    }
+  }
+
+  #checkLiveness(): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    // The clock stands still while nothing is read on purpose.
+    if (copy.held) this.#heardAt = performance.now();
+    const timeoutMs = this.#options.livenessTimeoutMs;
+    const silentMs = performance.now() - this.#heardAt;
+    const verdict = judgeLiveness({ silentMs, timeoutMs, replyRequested: this.#replyRequested });
+    if (verdict === 'ask') {
+      this.#replyRequested = true;
+      this.sendStatus(true);
+    } else if (verdict === 'lost') {
+      const { host } = copy;
+      copy.destroy();
+      this.end(
+        new TimeoutError(`${host} has said nothing for ${timeoutMs} ms`, { host, phase: 'streaming', timeoutMs }),
+      );
+    }
+  }
+}
+
+function maxLsn(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

@@ -1,0 +1,93 @@
+import { isTransactional } from '../pgoutput/control-message.js';
+import { MessageTag } from '../pgoutput/message-tag.js';
+import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
+import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
+import type { CutBatch } from './batch-cutter.js';
+
+/** A pgoutput message as the server sent it. */
+export interface RawMessage {
+  /** Position of the message in the WAL; 0 for messages that have none. */
+  readonly walStart: bigint;
+  readonly serverWalEnd: bigint;
+  /** Microseconds since 2000-01-01 UTC. */
+  readonly serverTimeUs: bigint;
+  /** The message, from its type byte on. */
+  readonly data: Buffer;
+}
+
+/** Undecoded messages that arrived together. */
+export class RawBatch implements Iterable<RawMessage> {
+  readonly #bytes: Buffer;
+  readonly #firstUnit: number;
+  readonly #inTransaction: boolean;
+
+  /** Copies the bytes: the slab goes back to the reader. */
+  constructor(cut: CutBatch) {
+    this.#bytes = Buffer.from(cut.slab.bytes.subarray(cut.start, cut.end));
+    this.#firstUnit = cut.position.firstUnit;
+    this.#inTransaction = cut.begin !== undefined;
+  }
+
+  [Symbol.iterator](): RawCursor {
+    return new RawCursor(this.#bytes, this.#firstUnit, this.#inTransaction);
+  }
+}
+
+/** Walks a raw batch, counting what ends units of acknowledgement. */
+export class RawCursor implements IterableIterator<RawMessage> {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #unit: number;
+  #inTransaction: boolean;
+
+  constructor(bytes: Buffer, firstUnit: number, inTransaction: boolean) {
+    this.#bytes = bytes;
+    this.#unit = firstUnit;
+    this.#inTransaction = inTransaction;
+  }
+
+  get unitsPassed(): number {
+    return this.#unit;
+  }
+
+  get inTransaction(): boolean {
+    return this.#inTransaction;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<RawMessage, undefined> {
+    const bytes = this.#bytes;
+    while (this.#at < bytes.length) {
+      const at = this.#at;
+      const body = at + FRAME_HEADER_BYTES;
+      this.#at = at + 1 + bytes.readUInt32BE(at + 1);
+      if (bytes[at] !== COPY_DATA || bytes[body] !== XLOG_DATA_TAG) continue;
+      const data = bytes.subarray(body + XLOG_DATA_HEADER_BYTES, this.#at);
+      this.#pass(data);
+      return {
+        done: false,
+        value: {
+          walStart: bytes.readBigUInt64BE(body + 1),
+          serverWalEnd: bytes.readBigUInt64BE(body + 9),
+          serverTimeUs: bytes.readBigInt64BE(body + 17),
+          data,
+        },
+      };
+    }
+    return { done: true, value: undefined };
+  }
+
+  #pass(data: Buffer): void {
+    if (data[0] === MessageTag.begin) {
+      this.#inTransaction = true;
+    } else if (data[0] === MessageTag.commit) {
+      this.#inTransaction = false;
+      this.#unit++;
+    } else if (data[0] === MessageTag.message && !isTransactional(data[1])) {
+      this.#unit++;
+    }
+  }
+}
