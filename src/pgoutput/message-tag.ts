@@ -14,6 +14,8 @@ export const MessageTag = {
   delete: 0x44, // D
   truncate: 0x54, // T
   message: 0x4d, // M
+  /** Of protocol 2; a PostgreSQL 18 server can send it in protocol 1 too, without a streamed transaction. */
+  streamAbort: 0x41, // A
 } as const;
 
 /** What precedes a tuple in Update and Delete. */

@@ -161,6 +161,9 @@ export class Transcoder {
       case MessageTag.truncate:
         this.#packTruncate(bytes, body, start, end);
         break;
+      case MessageTag.streamAbort:
+        // There are no streamed transactions: nothing to discard.
+        break;
       default:
         throw new DecodeError('unknown pgoutput message', { offset: start });
     }
