@@ -24,7 +24,7 @@ export function jsonFromValue(value: unknown): JsonValue {
       if (value === null) return null;
       if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
       if (Array.isArray(value)) return value.map(jsonFromValue);
-      if (value instanceof Date) return value.toISOString();
+      if (value instanceof Date) return value.toJSON();
       return jsonFromRow(value as Row);
     default:
       return null;

@@ -51,7 +51,7 @@ export class BeginEvent extends EventBase {
       lsn: jsonFromLsn(this.lsn),
       commitLsn: jsonFromLsn(this.commitLsn),
       xid: this.xid,
-      commitTime: this.commitTime.toISOString(),
+      commitTime: this.commitTime.toJSON(),
     };
   }
 }
@@ -109,7 +109,7 @@ export class CommitEvent extends EventBase {
       commitLsn: jsonFromLsn(this.commitLsn),
       commitEndLsn: jsonFromLsn(this.commitEndLsn),
       xid: this.xid,
-      commitTime: this.commitTime.toISOString(),
+      commitTime: this.commitTime.toJSON(),
     };
   }
 }
