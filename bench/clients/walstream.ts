@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lsn, type WalBatch, WalStream } from '../../src/index.js';
+import { ROW_TOUCHERS, touched } from '../row-shape.js';
+import { type DrainReport, readDrainRequest } from './drain-request.js';
+
+const request = readDrainRequest();
+const touchRow = ROW_TOUCHERS[request.shape];
+const { stallAfterRows = Number.POSITIVE_INFINITY, stallMs = 0 } = request;
+
+const stream = new WalStream({
+  connection: request.connection,
+  slot: request.slot,
+  publications: request.publication,
+  stopLsn: Lsn.parse(request.stopLsn),
+  ...(request.workers === undefined ? {} : { workers: request.workers }),
+  ...(request.read === 'transform' ? { transform: { module: new URL('../keep-few.js', import.meta.url) } } : {}),
+});
+
+let rowCount = 0;
+let idSum = 0;
+let stalled = false;
+
+const readBatch: (batch: WalBatch) => void = {
+  rows(batch: WalBatch) {
+    for (const event of batch) {
+      if (event.kind !== 'insert') continue;
+      rowCount++;
+      idSum += touchRow(event.new);
+    }
+  },
+  packed(batch: WalBatch) {
+    for (const event of batch) if (event.kind === 'insert') rowCount++;
+  },
+  transform(batch: WalBatch) {
+    for (const event of batch) {
+      if (event.kind !== 'insert') continue;
+      rowCount++;
+      idSum += event.value as number;
+    }
+  },
+}[request.read];
+
+await stream.start();
+const startedAt = performance.now();
+const idle = performance.eventLoopUtilization();
+for await (const batch of stream.batches()) {
+  readBatch(batch);
+  if (rowCount >= stallAfterRows && !stalled) {
+    stalled = true;
+    await sleep(stallMs);
+  }
+}
+const { bytesReceived, reads } = stream.stats();
+const report: DrainReport = {
+  streamMs: performance.now() - startedAt,
+  rowCount,
+  idSum,
+  bytesPerRead: bytesReceived / reads,
+  mainThreadShare: performance.eventLoopUtilization(idle).utilization,
+};
+await stream.stop();
+console.log(JSON.stringify(report));
+process.exitCode = touched() > 0 || request.read !== 'rows' ? 0 : 1;

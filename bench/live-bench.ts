@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { BenchContext } from './bench-context.js';
+import {
+  type BacklogSource,
+  type Drain,
+  drainInServer,
+  drainWithPgLogicalReplication,
+  drainWithPgRecvlogical,
+  drainWithWalStream,
+  findPgRecvlogical,
+} from './drain.js';
+import type { TableRow } from './report.js';
+import { ROW_SHAPES, type ShapeName } from './row-shape.js';
+import { type Spread, spreadOf } from './spread.js';
+
+const THIS_ENGINE = 'pg-walstream, typed rows read';
+const THIS_ENGINE_PACKED = 'pg-walstream, rows left packed';
+const PG_RECVLOGICAL = 'pg_recvlogical, thrown away';
+const SERVER = 'the server for itself';
+
+const MAX_CPU_US: Readonly<Record<ShapeName, number>> = { narrow: 1, mixed: 2 };
+const MIN_BYTES_PER_READ = 256 * 1024;
+
+const execute = promisify(execFile);
+
+type Contestant = readonly [name: string, drain: () => Promise<Drain>];
+
+/** The same backlog, drained in turn by everyone. */
+export async function benchLive(context: BenchContext): Promise<void> {
+  const pgRecvlogical = await findPgRecvlogical();
+  if (pgRecvlogical === undefined) {
+    context.report.notes.push('SKIPPED: pg_recvlogical is not installed; its ratio is not judged.');
+  } else context.report.notes.push(`pg_recvlogical is ${await versionOf(pgRecvlogical)}.`);
+  for (const { name } of Object.values(ROW_SHAPES)) await benchShape(context, name, pgRecvlogical);
+}
+
+async function benchShape(context: BenchContext, shape: ShapeName, pgRecvlogical: string | undefined): Promise<void> {
+  const { client, connection, workers, rounds, progress } = context;
+  const { backlog, end } = await context.backlog(shape);
+  const source: BacklogSource = { client, connection, backlog, end };
+  const contestants: Contestant[] = [
+    [THIS_ENGINE, () => drainWithWalStream(source, { read: 'rows', workers })],
+    [THIS_ENGINE_PACKED, () => drainWithWalStream(source, { read: 'packed', workers })],
+    ['pg-logical-replication', () => drainWithPgLogicalReplication(source)],
+    [SERVER, () => drainInServer(source)],
+  ];
+  if (pgRecvlogical !== undefined) {
+    contestants.splice(2, 0, [PG_RECVLOGICAL, () => drainWithPgRecvlogical(pgRecvlogical, source)]);
+  }
+  const drains = new Map<string, Drain[]>(contestants.map(([name]) => [name, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const [name, drain] of contestants) {
+      const result = await drain();
+      drains.get(name)?.push(result);
+      progress(`${shape}, round ${round}: ${name}: ${Math.round(changesPerSecond(result))} changes/s`);
+    }
+  }
+  const rows = [...drains].map(([name, results]) => rowOf(name, results));
+  context.report.tables.push({ title: `live drain, ${end.rowCount} ${shape} rows`, rows });
+  judge(context, shape, drains);
+}
+
+async function versionOf(program: string): Promise<string> {
+  const { stdout } = await execute(program, ['--version']);
+  return stdout.trim();
+}
+
+function rowOf(name: string, drains: readonly Drain[]): TableRow {
+  const figures: Record<string, Spread | undefined> = {
+    'wall s': spreadOf(drains.map(({ streamMs }) => streamMs / 1000)),
+    '1000 changes/s': spreadOf(drains.map((drain) => changesPerSecond(drain) / 1000)),
+    'CPU µs/change': name === SERVER ? undefined : spreadOf(drains.map(cpuUsPerChange)),
+    'RSS peak MB': spreadOfKnown(drains.map(({ peakRssBytes }) => megabytes(peakRssBytes))),
+    'KiB/read': spreadOfKnown(drains.map(({ bytesPerRead }) => bytesPerRead && bytesPerRead / 1024)),
+  };
+  return { name, figures };
+}
+
+function judge(context: BenchContext, shape: ShapeName, drains: ReadonlyMap<string, readonly Drain[]>): void {
+  const { verdicts } = context.report;
+  const own = drains.get(THIS_ENGINE) ?? [];
+  const ratio = (other: string) => {
+    const others = drains.get(other) ?? [];
+    // Round by round, so that what slows a whole round down weighs on both sides.
+    return spreadOf(own.map((drain, round) => changesPerSecond(drain) / changesPerSecond(others[round] ?? drain)));
+  };
+  if (drains.has(PG_RECVLOGICAL)) {
+    verdicts.push({
+      name: `${shape}: rate, as a multiple of pg_recvlogical's`,
+      value: ratio(PG_RECVLOGICAL).median,
+      bound: 'at least',
+      target: 1.5,
+      unit: '',
+    });
+  }
+  verdicts.push(
+    {
+      name: `${shape}: rate, as a share of the server's own`,
+      value: ratio(SERVER).median,
+      bound: 'at least',
+      target: 0.8,
+      unit: '',
+    },
+    {
+      name: `${shape}: CPU of the client process per change`,
+      value: spreadOf(own.map(cpuUsPerChange)).median,
+      bound: 'at most',
+      target: MAX_CPU_US[shape],
+      unit: 'µs',
+    },
+    {
+      name: `${shape}: bytes per socket read`,
+      value: spreadOf(own.map(({ bytesPerRead }) => bytesPerRead ?? 0)).median / 1024,
+      bound: 'at least',
+      target: MIN_BYTES_PER_READ / 1024,
+      unit: 'KiB',
+    },
+  );
+}
+
+function changesPerSecond({ rowCount, streamMs }: Drain): number {
+  return rowCount / (streamMs / 1000);
+}
+
+function cpuUsPerChange({ cpuMs, rowCount }: Drain): number {
+  return (cpuMs * 1000) / rowCount;
+}
+
+function megabytes(bytes: number | undefined): number | undefined {
+  return bytes === undefined ? undefined : bytes / 1e6;
+}
+
+function spreadOfKnown(values: readonly (number | undefined)[]): Spread | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : spreadOf(known);
+}
