@@ -1,4 +1,5 @@
 import { DecodeError } from '../errors.js';
+import { MessageTag } from './message-tag.js';
 
 /** The message in which something could not be decoded. */
 export interface MessageLocation {
@@ -12,8 +13,10 @@ export interface MessageLocation {
 /** Makes a parser's error name its message: offset within it, tag, LSN and relation. Any other error is not touched. */
 export function locateDecodeError(error: unknown, message: MessageLocation): unknown {
   if (!(error instanceof DecodeError)) return error;
+  // Relation messages are parsed in memory of their own, which begins with them.
+  const parsedFrom = message.tag === MessageTag.relation ? 0 : message.start;
   return new DecodeError(error.message, {
-    offset: error.offset - message.start,
+    offset: error.offset - parsedFrom,
     tag: String.fromCharCode(message.tag),
     lsn: message.lsn,
     relationId: error.relationId ?? message.relationId,
