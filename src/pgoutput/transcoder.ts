@@ -76,9 +76,14 @@ export class Transcoder {
       const next = at + 1 + bytes.readUInt32BE(at + 1);
       if (bytes[at] === COPY_DATA && bytes[body] === XLOG_DATA_TAG) {
         const message = body + XLOG_DATA_HEADER_BYTES;
+        if (message >= next) {
+          // Too short for its header maybe: nothing may be read beyond it.
+          const lsn = next - body >= 9 ? bytes.readBigUInt64BE(body + 1) : 0n;
+          error = new DecodeError('empty XLogData', { offset: 0, lsn });
+          break;
+        }
         const rollback = this.#out.position;
         try {
-          if (message >= next) throw new DecodeError('empty XLogData', { offset: message });
           if (bytes[message] === MessageTag.relation) {
             this.#enterRelation(relationVersions[relationMessages++], bytes.subarray(message, next));
           }
