@@ -110,43 +110,38 @@ class StreamBuilder {
   #commitLsn: bigint | undefined;
   #ordinal = 0;
 
-  add(next: Step): void {
-    const table = this.#tables[next.table];
-    switch (next.kind) {
+  add({ kind, table: tableAt, values, size }: Step): void {
+    const table = this.#tables[tableAt];
+    const [text] = values;
+    if (kind === 'commit' || kind === 'standalone') this.commit();
+    else this.#begin();
+    switch (kind) {
       case 'commit':
-        return this.commit();
+        break;
       case 'standalone':
-        this.commit();
-        return this.#message(false, next.values[0]);
       case 'message':
-        this.#begin();
-        return this.#message(true, next.values[0]);
+        this.#message(kind === 'message', text);
+        break;
       case 'describe':
-        this.#begin();
-        return this.#describe(table);
+        this.#describe(table);
+        break;
       case 'alter':
-        this.#begin();
         table.version++;
-        return this.#describe(table);
-      case 'type':
-        this.#begin();
-        this.#push(0n, wire.type({ id: 90_000 + next.size, schema: 's', name: next.values[0] }), {
-          kind: 'type',
-          id: 90_000 + next.size,
-          schema: 's',
-          name: next.values[0],
-        });
-        return;
+        this.#describe(table);
+        break;
+      case 'type': {
+        const type = { id: 90_000 + size, schema: 's', name: text };
+        this.#push(0n, wire.type(type), { kind, ...type });
+        break;
+      }
       case 'origin':
-        this.#begin();
-        this.#push(0n, wire.origin({ originLsn: 5n, name: 'o' }), { kind: 'origin', name: 'o', originLsn: 5n });
-        return;
+        this.#push(0n, wire.origin({ originLsn: 5n, name: text }), { kind, name: text, originLsn: 5n });
+        break;
       case 'truncate':
-        this.#begin();
-        return this.#truncate(this.#tables.slice(0, next.table + 1));
+        this.#truncate(this.#tables.slice(0, tableAt + 1));
+        break;
       default:
-        this.#begin();
-        return this.#change(next.kind, table, next);
+        this.#change(kind, table, { values, size });
     }
   }
 
@@ -240,7 +235,7 @@ class StreamBuilder {
     );
   }
 
-  #change(kind: StepKind, table: Table, { values, size }: Step): void {
+  #change(kind: StepKind, table: Table, { values, size }: Pick<Step, 'values' | 'size'>): void {
     if (!this.#described.has(table)) this.#describe(table);
     const columns = this.#columns(table);
     const cells = columns.map((_, at): wire.Cell => (at === 0 ? String(size) : values[at].repeat(size)));
