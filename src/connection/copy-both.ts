@@ -13,12 +13,13 @@ import type { Transport } from './transport.js';
 /** Longest message that a stream takes, unless asked otherwise: a row with a value of 100 MB fits well. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
-/** Gets what the server sends. Offsets are into `copy.slab.bytes`, and hold until `onSlabEnd`. */
+/** Gets what the server sends. Offsets are into the slab that is named, and hold until its `onSlabEnd`. */
 export interface CopyBothHandler {
   /** The payload of a CopyData message. An error that it throws ends the COPY. */
-  onCopyData(bytes: Buffer, start: number, end: number): void;
+  onCopyData(slab: Slab, start: number, end: number): void;
   /** One read was scanned, in `busyMs`; `drained` when the kernel had no more. */
   onReadEnd(byteCount: number, drained: boolean, busyMs: number): void;
+  /** The next messages come in another slab: what still needs this one must hold it now. */
   onSlabEnd(): void;
   onNotice(notice: ServerNotice): void;
   /** Once: the stream is over, orderly (`undefined`) or by an error. */
@@ -92,10 +93,6 @@ export class CopyBoth implements SlabReaderHandler {
     this.#transport.setSink(this.#reader);
   }
 
-  get slab(): Slab {
-    return this.#reader.slab;
-  }
-
   get bytesRead(): number {
     return this.#bytesRead;
   }
@@ -159,7 +156,7 @@ export class CopyBoth implements SlabReaderHandler {
 
   onFrame(type: number, bodyStart: number, bodyEnd: number): void {
     if (type === COPY_DATA) {
-      if (this.#state === 'streaming') this.#handler.onCopyData(this.#reader.slab.bytes, bodyStart, bodyEnd);
+      if (this.#state === 'streaming') this.#handler.onCopyData(this.#reader.slab, bodyStart, bodyEnd);
       else if (this.#state === 'starting') throw new ProtocolError('CopyData before CopyBothResponse', { offset: 0 });
       return;
     }

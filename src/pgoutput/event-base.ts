@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { type InspectOptions, inspect } from 'node:util';
 import type { JsonValue } from './event-json.js';
 
 /** The JSON form of an event: safe for `JSON.stringify`, LSNs as `X/Y`. */
@@ -13,7 +13,7 @@ export abstract class EventBase {
   abstract toJSON(): EventJson;
 
   /** What `console.log` shows. */
-  [inspect.custom](_depth: number, options: object): string {
-    return `${this.constructor.name} ${inspect(this.toObject(), options)}`;
+  [inspect.custom](depth: number, options: InspectOptions, show: typeof inspect): string {
+    return `${this.constructor.name} ${show(this.toObject(), { ...options, depth })}`;
   }
 }

@@ -1,3 +1,4 @@
+import { type InspectOptions, inspect } from 'node:util';
 import { EventBase, type EventJson } from './event-base.js';
 import { define, jsonFromLsn, jsonFromRow, jsonFromValue, type Row, unchangedColumns } from './event-json.js';
 import { EventFlag } from './packed-batch.js';
@@ -81,6 +82,12 @@ abstract class RowChange extends EventBase {
     const position = { kind, schema, table, relation, xid, lsn, commitLsn, ordinal };
     if (this.#events.transformed) return { ...position, value: this.value };
     return { ...position, ...this.rows(), identity: this.identity };
+  }
+
+  /** What `console.log` shows: the relation's columns would drown the row. */
+  override [inspect.custom](depth: number, options: InspectOptions, show: typeof inspect): string {
+    const { relation: _, ...shown } = this.toObject();
+    return `${this.constructor.name} ${show(shown, { ...options, depth })}`;
   }
 
   override toJSON(): EventJson {

@@ -2,6 +2,7 @@ import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
 import type { CopyBoth, CopyBothHandler } from '../connection/copy-both.js';
 import type { ServerNotice } from '../connection/server-error.js';
+import type { Slab } from '../connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
@@ -38,6 +39,8 @@ export class Intake implements CopyBothHandler {
   readonly #options: ResolvedStreamOptions;
   readonly #cutter: BatchCutter;
   #copy: CopyBoth | undefined;
+  /** Where the batch that is growing lies. */
+  #slab: Slab | undefined;
 
   /** Until the consumer says what it wants, batches wait as they came. */
   #mode: DecodeMode | undefined;
@@ -104,7 +107,10 @@ export class Intake implements CopyBothHandler {
   attach(copy: CopyBoth, feedbackIntervalMs: number): void {
     this.#copy = copy;
     this.#heardAt = performance.now();
-    this.#feedbackTimer = setInterval(() => this.sendStatus(false), feedbackIntervalMs);
+    // A stream that ends at a position asks where the server is, which may pass that with keepalives alone.
+    const ask = this.#options.stopLsn !== undefined;
+    this.#feedbackTimer = setInterval(() => this.sendStatus(ask), feedbackIntervalMs);
+    if (ask) this.sendStatus(true);
     const livenessMs = this.#options.livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
     this.#livenessTimer = setInterval(() => this.#checkLiveness(), livenessMs);
   }
@@ -162,15 +168,16 @@ export class Intake implements CopyBothHandler {
   /** Final feedback, then closes connection and workers. */
   async close(): Promise<void> {
     this.#stop();
-    clearInterval(this.#feedbackTimer);
-    clearInterval(this.#livenessTimer);
+    this.#stopTimers();
     for (const cut of this.#undecided.splice(0)) cut.slab.release();
     this.sendStatus(false);
     await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close()]);
   }
 
-  onCopyData(bytes: Buffer, start: number, end: number): void {
+  onCopyData(slab: Slab, start: number, end: number): void {
     if (this.#stopped) return;
+    this.#slab = slab;
+    const { bytes } = slab;
     const tag = bytes[start];
     if (tag === XLOG_DATA_TAG) {
       this.#onXLogData(bytes, start, end);
@@ -209,8 +216,14 @@ export class Intake implements CopyBothHandler {
   }
 
   onEnd(error: unknown): void {
-    if (this.#stopped) return;
-    this.end(this.#endReason(error));
+    this.#stopTimers();
+    if (!this.#stopped) this.end(this.#endReason(error));
+  }
+
+  /** Without them a process whose stream has ended can exit. */
+  #stopTimers(): void {
+    clearInterval(this.#feedbackTimer);
+    clearInterval(this.#livenessTimer);
   }
 
   #endReason(error: unknown): unknown {
@@ -271,8 +284,7 @@ export class Intake implements CopyBothHandler {
   }
 
   #cut(): void {
-    const slab = this.#copy?.slab;
-    const cut = slab === undefined ? undefined : this.#cutter.cut(slab);
+    const cut = this.#slab === undefined ? undefined : this.#cutter.cut(this.#slab);
     if (cut === undefined) return;
     const { byteCount } = cut.position;
     const inline = shouldDecodeInline(byteCount, this.#batchesAhead, this.#options.transform !== undefined);
