@@ -1,0 +1,33 @@
+import type { WriteStream } from 'node:tty';
+
+/** The part of a stream that a live line needs. */
+export type LiveLineStream = Pick<WriteStream, 'isTTY' | 'columns' | 'write'>;
+
+/** A line that keeps being replaced on a terminal; elsewhere each text is a line of its own. */
+export class LiveLine {
+  readonly #stream: LiveLineStream;
+  readonly #rewrites: boolean;
+  #shown = false;
+
+  constructor(stream: LiveLineStream, env: NodeJS.ProcessEnv = process.env) {
+    this.#stream = stream;
+    this.#rewrites = stream.isTTY === true && env.TERM !== 'dumb';
+  }
+
+  show(text: string): void {
+    if (!this.#rewrites) {
+      this.#stream.write(`${text}\n`);
+      return;
+    }
+    // A line that wraps cannot be rewritten.
+    this.#stream.write(`\r\u001b[2K${text.slice(0, Math.max((this.#stream.columns || 80) - 1, 1))}`);
+    this.#shown = true;
+  }
+
+  /** What is written next starts on a line of its own: below the live line, or in its place. */
+  end(how: 'keep' | 'clear' = 'keep'): void {
+    if (!this.#shown) return;
+    this.#shown = false;
+    this.#stream.write(how === 'keep' ? '\n' : '\r\u001b[2K');
+  }
+}

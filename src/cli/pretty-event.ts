@@ -1,0 +1,92 @@
+import { inspect } from 'node:util';
+import { Lsn, UNCHANGED, type WalEvent } from '../index.js';
+import type { Palette } from './palette.js';
+
+/** A value longer than this is cut: pretty is for reading, jsonl for keeping. */
+const MAX_VALUE_CHARACTERS = 120;
+const PLAIN_NAME = /^[\p{L}\p{N}_$-]+$/u;
+const C1_CONTROLS = /[\u007f-\u009f]/g;
+
+/** An event on one line, for a person. Nothing in it can move a terminal's cursor. */
+export function prettyEvent(event: WalEvent, palette: Palette): string {
+  const { dim, bold, green, yellow, red, blue, cyan } = palette;
+  switch (event.kind) {
+    case 'begin':
+      return `${bold('begin')} ${dim(`xid ${event.xid}  ${event.commitTime.toISOString()}`)}`;
+    case 'commit':
+      return `${bold('commit')} ${dim(`xid ${event.xid ?? '?'}  up to ${Lsn.format(event.commitEndLsn)}`)}`;
+    case 'insert':
+      return `  ${green('insert')} ${change(event, palette)} ${row(event.new, palette)}`;
+    case 'update': {
+      const before = event.old ?? event.key;
+      const from = before === undefined ? '' : `${row(before, palette)} ${dim('→')} `;
+      return `  ${yellow('update')} ${change(event, palette)} ${from}${row(event.new, palette)}`;
+    }
+    case 'delete':
+      return `  ${red('delete')} ${change(event, palette)} ${row(event.old ?? event.key ?? {}, palette)}`;
+    case 'truncate': {
+      const options = `${event.restartIdentity ? ' restart identity' : ''}${event.cascade ? ' cascade' : ''}`;
+      return `  ${red('truncate')} ${event.relations.map(tableName).join(', ')}${dim(`#${event.ordinal}`)}${options}`;
+    }
+    case 'message': {
+      const indent = event.transactional ? '  ' : '';
+      return `${indent}${blue('message')} ${name(event.prefix)} ${value(event.content.toString('utf8'))}`;
+    }
+    case 'relation': {
+      const columns = event.relation.columns.map((column) => name(column.name)).join(', ');
+      return dim(`  relation ${tableName(event)} (${columns})`);
+    }
+    case 'type':
+      return dim(`  type ${name(event.schema)}.${name(event.name)}`);
+    case 'origin':
+      return `  ${cyan('origin')} ${name(event.name)} ${dim(Lsn.format(event.originLsn))}`;
+    default:
+      return event satisfies never;
+  }
+}
+
+function change(event: { schema: string; table: string; ordinal: number }, { dim }: Palette): string {
+  return `${tableName(event)}${dim(`#${event.ordinal}`)}`;
+}
+
+function row(values: Readonly<Record<string, unknown>>, { dim }: Palette): string {
+  const columns = Object.entries(values);
+  return columns.map(([column, one]) => `${dim(`${name(column)}=`)}${value(one)}`).join(' ');
+}
+
+function tableName({ schema, table }: { schema: string; table: string }): string {
+  return `${name(schema)}.${name(table)}`;
+}
+
+function name(text: string): string {
+  return PLAIN_NAME.test(text) ? text : printable(JSON.stringify(text));
+}
+
+function value(one: unknown): string {
+  if (one === UNCHANGED) return '(unchanged)';
+  const text = printable(textOf(one));
+  return text.length > MAX_VALUE_CHARACTERS ? `${text.slice(0, MAX_VALUE_CHARACTERS)}…` : text;
+}
+
+function textOf(one: unknown): string {
+  switch (typeof one) {
+    case 'string':
+      return JSON.stringify(one.slice(0, MAX_VALUE_CHARACTERS + 1));
+    case 'object':
+      if (one === null) return 'null';
+      if (one instanceof Uint8Array) return `\\x${Buffer.from(one.subarray(0, MAX_VALUE_CHARACTERS)).toString('hex')}`;
+      return inspect(one, {
+        breakLength: Number.POSITIVE_INFINITY,
+        compact: true,
+        depth: 6,
+        maxStringLength: MAX_VALUE_CHARACTERS,
+      });
+    default:
+      return String(one);
+  }
+}
+
+/** JSON and inspect leave these as they are, and terminals obey some of them. */
+function printable(text: string): string {
+  return text.replace(C1_CONTROLS, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+}

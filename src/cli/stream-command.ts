@@ -1,0 +1,105 @@
+import { Lsn, WalStream, type WalStreamStats } from '../index.js';
+import { EventPrinter, type OutputFormat } from './event-printer.js';
+import { onOneLine } from './failure-line.js';
+import { LiveLine } from './live-line.js';
+import { Output, OutputClosedError } from './output.js';
+import { paletteFor } from './palette.js';
+import { formatBytes, formatCount, formatShare, RateSampler, type Rates, rateLine } from './rate-line.js';
+import { StopSignals } from './stop-signals.js';
+import type { TableName } from './table-name.js';
+
+/** Flags of `stream`, as commander names them. */
+export interface StreamFlags {
+  readonly dsn?: string;
+  readonly slot: string;
+  readonly publication: readonly string[];
+  readonly createSlot?: boolean;
+  readonly temporary?: boolean;
+  readonly startLsn?: bigint;
+  readonly stopLsn?: bigint;
+  readonly maxEvents?: number;
+  readonly rate?: boolean;
+  readonly format: OutputFormat;
+  readonly table?: readonly TableName[];
+  readonly stats?: boolean;
+}
+
+const STOP_TIMEOUT_MS = 5_000;
+const RATE_INTERVAL_MS = 1_000;
+
+/** Prints a stream until it ends, a signal stops it, or nobody reads any more. */
+export async function streamCommand(flags: StreamFlags): Promise<void> {
+  const abort = new AbortController();
+  const stream = new WalStream({
+    ...(flags.dsn !== undefined && { connection: flags.dsn }),
+    slot: {
+      name: flags.slot,
+      // A temporary slot cannot be there yet.
+      create: flags.createSlot || flags.temporary ? 'if-missing' : 'never',
+      temporary: flags.temporary ?? false,
+    },
+    publications: flags.publication,
+    messages: true,
+    // What was printed is acknowledged, and only once the system has taken it.
+    ack: 'manual',
+    ...(flags.startLsn !== undefined && { startLsn: flags.startLsn }),
+    ...(flags.stopLsn !== undefined && { stopLsn: flags.stopLsn }),
+    signal: abort.signal,
+  });
+  using signals = new StopSignals();
+  signals.atOnce.addEventListener('abort', () => abort.abort());
+  const onRequest = () => abort.abort();
+  signals.requested.addEventListener('abort', onRequest);
+  try {
+    await stream.start();
+    signals.requested.removeEventListener('abort', onRequest);
+    for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
+    await printStream(stream, flags, signals);
+  } catch (error) {
+    if (!abort.signal.aborted) throw error;
+  }
+}
+
+async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {
+  const output = new Output(process.stdout);
+  const printer = new EventPrinter({
+    format: flags.format,
+    tables: flags.table ?? [],
+    maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
+    palette: paletteFor(process.stdout),
+  });
+  const rates = new RateSampler(() => stream.stats());
+  const live = new LiveLine(process.stderr);
+  const timer = flags.rate ? setInterval(() => live.show(rateLine(rates.next())), RATE_INTERVAL_MS) : undefined;
+  // Should it fail, the loop does too and says why.
+  const stop = () => void stream.stop({ drain: 'transaction', timeoutMs: STOP_TIMEOUT_MS }).catch(() => {});
+  signals.requested.addEventListener('abort', stop);
+  if (signals.requested.aborted) stop();
+  try {
+    for await (const batch of stream.batches()) {
+      const { text, acknowledge, full } = printer.print(batch);
+      if (text !== '') await output.write(text, signals.atOnce);
+      for (const unit of acknowledge) stream.ack(unit);
+      if (full) break;
+    }
+  } catch (error) {
+    if (!(error instanceof OutputClosedError)) throw error;
+  } finally {
+    clearInterval(timer);
+    signals.requested.removeEventListener('abort', stop);
+    const overall = rates.overall();
+    await stream.stop({ drain: 'none' });
+    live.end();
+    if (flags.stats) process.stderr.write(summary(stream.stats(), overall));
+  }
+}
+
+/** What `--stats` says at the end. */
+function summary(stats: WalStreamStats, overall: Rates): string {
+  const { changesReceived, unitsReceived, bytesReceived, uptimeMs, flushedLsn } = stats;
+  return [
+    `${formatCount(changesReceived)} changes in ${formatCount(unitsReceived)} transactions and messages, ${formatBytes(bytesReceived)}, ${(uptimeMs / 1000).toFixed(1)} s`,
+    `${formatCount(overall.changesPerSecond)} changes/s, ${formatBytes(overall.bytesPerSecond)}/s, main thread ${formatShare(overall.mainThreadShare)}, workers ${formatShare(overall.workerShare)}`,
+    `confirmed up to ${Lsn.format(flushedLsn)}\n`,
+  ].join('\n');
+}

@@ -1,0 +1,59 @@
+import type { WalEvent } from '../index.js';
+import type { TableName } from './table-name.js';
+
+/**
+ * Which events `--table` lets through: those of the tables, and the begin, origin and commit of the transactions that
+ * have one. A begin is held back until it is known whether its transaction does.
+ */
+export class TableFilter {
+  readonly #tables: ReadonlySet<string>;
+  #held: WalEvent[] = [];
+  #inShownTransaction = false;
+
+  constructor(tables: readonly TableName[]) {
+    this.#tables = new Set(tables.map(keyOf));
+  }
+
+  /** What is to be shown now, in order, that this event has come. */
+  take(event: WalEvent): readonly WalEvent[] {
+    switch (event.kind) {
+      case 'begin':
+        this.#held = [event];
+        this.#inShownTransaction = false;
+        return [];
+      case 'origin':
+        if (this.#inShownTransaction) return [event];
+        this.#held.push(event);
+        return [];
+      case 'commit': {
+        const shown = this.#inShownTransaction;
+        this.#held = [];
+        this.#inShownTransaction = false;
+        return shown ? [event] : [];
+      }
+      case 'insert':
+      case 'update':
+      case 'delete':
+        return this.#tables.has(keyOf(event)) ? this.#release(event) : [];
+      case 'truncate':
+        return event.relations.some((relation) => this.#tables.has(keyOf(relation))) ? this.#release(event) : [];
+      case 'relation':
+      case 'type':
+      case 'message':
+        return [];
+      default:
+        return event satisfies never;
+    }
+  }
+
+  #release(event: WalEvent): readonly WalEvent[] {
+    const released = [...this.#held, event];
+    this.#held = [];
+    this.#inShownTransaction = true;
+    return released;
+  }
+}
+
+function keyOf({ schema, table }: TableName): string {
+  return JSON.stringify([schema, table]);
+}
