@@ -52,7 +52,7 @@ export {
   WorkerError,
 } from './errors.js';
 export { Lsn } from './lsn.js';
-export type { SlotOptions, TransformOptions, WalStreamOptions } from './options.js';
+export type { NextEventOptions, SlotOptions, StopOptions, TransformOptions, WalStreamOptions } from './options.js';
 export {
   BeginEvent,
   CommitEvent,
@@ -72,7 +72,7 @@ export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export type { RawMessage } from './stream/raw-batch.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
-export { type NextEventOptions, type StopOptions, WalStream } from './stream/wal-stream.js';
+export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
 export type { TypesMode } from './types/column-writer.js';
 export { UNCHANGED } from './types/unchanged.js';

@@ -77,6 +77,20 @@ export interface WalStreamOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How `stop()` ends a stream. */
+export interface StopOptions {
+  /** `transaction` (default): the transaction that the consumer is in is delivered whole. `none`: nothing more is. */
+  readonly drain?: 'transaction' | 'none';
+  /** Bound on the drain, after which nothing more is delivered. Default: 5 000. */
+  readonly timeoutMs?: number;
+}
+
+/** How one `nextEvent()` waits. */
+export interface NextEventOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
 /** The same with every default filled in: inner code sees no optionals. */
 export interface ResolvedStreamOptions {
   readonly connection: ConnectionConfig;
@@ -127,6 +141,8 @@ const KNOWN_OPTIONS = new Set([
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
+const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
+const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
 
 /** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
@@ -172,6 +188,27 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     ),
     signal: signalFrom(options.signal),
   };
+}
+
+/** {@link ConfigurationError} for what is wrong, like all here. */
+export function resolveStopOptions(options: StopOptions): Required<StopOptions> {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  refuseUnknown(options, KNOWN_STOP_OPTIONS, '');
+  return {
+    drain: oneOf(options.drain, 'drain', ['transaction', 'none'] as const, 'transaction'),
+    timeoutMs: integer(options.timeoutMs, 'timeoutMs', 0, MAX_TIMER_MS, DEFAULT_STOP_TIMEOUT_MS),
+  };
+}
+
+/** No defaults: an absent bound is none. */
+export function resolveNextEventOptions(options: NextEventOptions): NextEventOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  const { signal, timeoutMs } = options;
+  if (signal !== undefined) signalFrom(signal);
+  if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS)) {
+    throw wrong('timeoutMs', `must be a number from 0 to ${MAX_TIMER_MS}`);
+  }
+  return options;
 }
 
 function slotFrom(slot: string | SlotOptions): Required<SlotOptions> {

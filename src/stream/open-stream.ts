@@ -21,8 +21,11 @@ export interface OpenStream {
 }
 
 /** Connects, checks, creates the slot when that is asked for, and has the server start. */
-export async function openStream(options: ResolvedStreamOptions, handler: CopyBothHandler): Promise<OpenStream> {
-  const { signal } = options;
+export async function openStream(
+  options: ResolvedStreamOptions,
+  handler: CopyBothHandler,
+  signal: AbortSignal,
+): Promise<OpenStream> {
   const timeoutMs = options.livenessTimeoutMs;
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   try {

@@ -1,6 +1,15 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
+import { orAbort } from '../connection/connect-deadline.js';
 import { ConfigurationError } from '../errors.js';
-import { type ResolvedStreamOptions, resolveStreamOptions, type WalStreamOptions } from '../options.js';
+import {
+  type NextEventOptions,
+  type ResolvedStreamOptions,
+  resolveNextEventOptions,
+  resolveStopOptions,
+  resolveStreamOptions,
+  type StopOptions,
+  type WalStreamOptions,
+} from '../options.js';
 import { acknowledgementUnit, CommitEvent, MessageEvent, type WalEvent } from '../pgoutput/event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { ConsumerPlace } from './consumer-place.js';
@@ -15,22 +24,7 @@ import type { WalStreamStats } from './stream-stats.js';
 const MAX_LOOP_MS = 10;
 /** Events between two looks at the clock. */
 const EVENTS_PER_CLOCK_CHECK = 64;
-const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 const STATS_SAMPLE_MS = 1_000;
-
-/** How `stop()` ends a stream. */
-export interface StopOptions {
-  /** `transaction` (default): the transaction that the consumer is in is delivered whole. `none`: nothing more is. */
-  readonly drain?: 'transaction' | 'none';
-  /** Bound on the drain, after which nothing more is delivered. Default: 5 000. */
-  readonly timeoutMs?: number;
-}
-
-/** How one `nextEvent()` waits. */
-export interface NextEventOptions {
-  readonly signal?: AbortSignal;
-  readonly timeoutMs?: number;
-}
 
 type ConsumerStyle = 'events' | 'batches' | 'raw';
 
@@ -48,6 +42,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   readonly #lagProbe: LagProbe;
   readonly #rates = new RateMeter();
   #started: Promise<void> | undefined;
+  /** Gives up the start, when it is stopped or aborted before it has ended. */
+  readonly #starting = new AbortController();
   #closing: Promise<void> | undefined;
   #startedAt = 0;
   #warnings: readonly string[] = [];
@@ -81,6 +77,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * the first consumption when it was not before.
    */
   start(): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(stoppedError());
     this.#started ??= this.#start();
     return this.#started;
   }
@@ -123,10 +120,11 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    */
   async nextEvent(options: NextEventOptions = {}): Promise<WalEvent | null | undefined> {
     this.#choose('events');
+    const { signal, timeoutMs } = resolveNextEventOptions(options);
     this.#enter();
     try {
-      options.signal?.throwIfAborted();
-      const deadline = options.timeoutMs === undefined ? undefined : performance.now() + options.timeoutMs;
+      signal?.throwIfAborted();
+      const deadline = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
       for (;;) {
         const result = this.#nextInBatch() as IteratorResult<WalEvent>;
         if (!result.done) {
@@ -134,7 +132,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
           return result.value;
         }
         const remainingMs = deadline === undefined ? undefined : deadline - performance.now();
-        const outcome = await this.#advance({ signal: options.signal, timeoutMs: remainingMs });
+        const outcome = await this.#advance({ signal, timeoutMs: remainingMs });
         if (outcome === 'ended') return undefined;
         if (outcome === 'timeout') return null;
       }
@@ -208,12 +206,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * so do not await it inside the loop.
    */
   async stop(options: StopOptions = {}): Promise<void> {
-    const drain = options.drain ?? 'transaction';
-    if (this.#started === undefined) {
-      this.#over = true;
-    } else if (!this.#over && drain === 'transaction') {
-      await this.#drained(options.timeoutMs ?? DEFAULT_STOP_TIMEOUT_MS);
-    }
+    const { drain, timeoutMs } = resolveStopOptions(options);
+    if (this.#startedAt !== 0 && !this.#over && drain === 'transaction') await this.#drained(timeoutMs);
     await this.#close();
   }
 
@@ -223,17 +217,22 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   async #start(): Promise<void> {
     const { signal, transform } = this.#options;
+    const starting = this.#starting.signal;
+    const giveUp = () => this.#starting.abort(signal?.reason);
+    signal?.addEventListener('abort', giveUp, { once: true });
     try {
-      if (this.#over) throw new ConfigurationError('the stream has been stopped', { option: 'start' });
       signal?.throwIfAborted();
-      if (transform !== undefined) await this.#intake.pipeline.pool.prepare();
-      const opened = await openStream(this.#options, this.#intake);
+      if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
+      const opened = await openStream(this.#options, this.#intake, starting);
       this.#warnings = opened.warnings;
       this.#intake.attach(opened.copy, opened.feedbackIntervalMs);
+      starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
       await this.#intake.close();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
     this.#startedAt = performance.now();
     this.#sampler = setInterval(() => this.#sample(), STATS_SAMPLE_MS);
@@ -319,7 +318,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   /** Finishes the current batch and takes the next. */
   async #advance(wait: { signal?: AbortSignal; timeoutMs?: number }): Promise<'taken' | 'ended' | 'timeout'> {
-    await this.start();
+    if (!(await this.#startedWithin(wait))) return 'timeout';
     const { queue } = this.#intake;
     for (;;) {
       if (this.#over) return this.#reportEnd();
@@ -337,6 +336,33 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       const { ended } = queue;
       if (ended !== undefined) return this.#finish(ended.error);
       if (!(await this.#wait(wait))) return 'timeout';
+    }
+  }
+
+  /** Waits for the start; `false` when the time is up before. A start that was stopped is no error to a consumer. */
+  async #startedWithin(wait: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean> {
+    if (this.#startedAt !== 0 || this.#closing !== undefined) return true;
+    const started = this.start().catch((error: unknown) => {
+      if (this.#closing === undefined) throw error;
+    });
+    const { signal, timeoutMs } = wait;
+    if (signal === undefined && timeoutMs === undefined) {
+      await started;
+      return true;
+    }
+    const limit = new AbortController();
+    const onAbort = () => limit.abort(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => limit.abort(TIME_IS_UP), timeoutMs);
+    try {
+      await orAbort(started, limit.signal);
+      return true;
+    } catch (error) {
+      if (error === TIME_IS_UP) return false;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
     }
   }
 
@@ -401,8 +427,10 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   async #drained(timeoutMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
+      const others = this.#drain;
       this.#drain = {
         resolve: () => {
+          others?.resolve();
           clearTimeout(timer);
           resolve();
         },
@@ -422,8 +450,11 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   async #closeNow(): Promise<void> {
     clearInterval(this.#sampler);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#starting.abort(stoppedError());
     this.#intake.abort(undefined);
     try {
+      // What is still starting is given up, and closes what it has opened.
+      await this.#started?.catch(() => {});
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       this.#drain?.resolve();
@@ -436,6 +467,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     await nextTick();
     this.#lastTickAt = performance.now();
   }
+}
+
+const TIME_IS_UP = Symbol('time is up');
+
+function stoppedError(): ConfigurationError {
+  return new ConfigurationError('the stream has been stopped', { option: 'start' });
 }
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
