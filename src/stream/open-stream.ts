@@ -5,7 +5,7 @@ import { slotErrorFrom } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
 import { PgConnection } from '../connection/pg-connection.js';
-import { ServerError } from '../errors.js';
+import { ConnectionError, ServerError } from '../errors.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { startLogicalReplication } from '../protocol/commands.js';
 import { checkPgoutputOptions } from '../protocol/pgoutput-options.js';
@@ -20,39 +20,34 @@ export interface OpenStream {
   readonly serverVersion: number;
 }
 
-/** Connects, checks, creates the slot when that is asked for, and has the server start. */
+/**
+ * Connects, checks, creates the slot when that is asked for, and has the server start.
+ *
+ * What is checked is checked in a session of its own: a walsender keeps what its queries loaded of the catalog, and would
+ * decode older changes with the tables' and publications' present form instead of the one that they had then.
+ */
 export async function openStream(
   options: ResolvedStreamOptions,
   handler: CopyBothHandler,
   signal: AbortSignal,
 ): Promise<OpenStream> {
   const timeoutMs = options.livenessTimeoutMs;
+  const slot: WantedSlot = { ...options.slot, twoPhase: options.pgoutput.twoPhase };
+  const { host, walSenderTimeoutMs, warnings } = await check(options, slot, signal);
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   try {
+    if (connection.host !== host) {
+      const message = `${host} was checked, and now ${connection.host} answers`;
+      throw new ConnectionError(message, { host: connection.host, phase: 'startup' });
+    }
     const { serverVersion } = connection;
-    checkPgoutputOptions(options.pgoutput, serverVersion);
-    const slot: WantedSlot = { ...options.slot, twoPhase: options.pgoutput.twoPhase };
-    const { publications } = options.pgoutput;
-    const facts = await readFacts(connection, { slot, publications }, { timeoutMs, signal });
-    const { startLsn, pgoutput } = options;
-    const findings = judge(facts, {
-      slot,
-      pgoutput,
-      startLsn: startLsn === 0n ? undefined : startLsn,
-      feedbackIntervalMs: options.feedbackIntervalMs,
-    });
-    const error = firstError(findings);
-    if (error !== undefined) throw error;
     await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
+    const { startLsn, pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
-      copy: await CopyBoth.start(connection, command, handler, {
-        timeoutMs,
-        signal,
-        maxMessageBytes: options.maxMessageBytes,
-      }),
-      feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, facts.server.walSenderTimeoutMs ?? 0),
-      warnings: findings.map((finding) => finding.message),
+      copy: await CopyBoth.start(connection, command, handler, { timeoutMs, signal, maxMessageBytes }),
+      feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
+      warnings,
       serverVersion,
     };
   } catch (error) {
@@ -60,4 +55,28 @@ export async function openStream(
     if (!(error instanceof ServerError)) throw error;
     throw publicationErrorFrom(error) ?? slotErrorFrom(error, options.slot.name);
   }
+}
+
+interface Checked {
+  readonly host: string;
+  readonly walSenderTimeoutMs: number;
+  readonly warnings: readonly string[];
+}
+
+async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: AbortSignal): Promise<Checked> {
+  const { startLsn, pgoutput, feedbackIntervalMs, livenessTimeoutMs: timeoutMs } = options;
+  await using session = await PgConnection.connect(options.connection, { mode: 'logical', signal });
+  checkPgoutputOptions(pgoutput, session.serverVersion);
+  const { publications } = pgoutput;
+  const facts = await readFacts(session, { slot, publications }, { timeoutMs, signal });
+  const findings = judge(facts, {
+    slot,
+    pgoutput,
+    startLsn: startLsn === 0n ? undefined : startLsn,
+    feedbackIntervalMs,
+  });
+  const error = firstError(findings);
+  if (error !== undefined) throw error;
+  const { walSenderTimeoutMs } = facts.server;
+  return { host: session.host, walSenderTimeoutMs, warnings: findings.map((finding) => finding.message) };
 }
