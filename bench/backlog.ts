@@ -1,13 +1,20 @@
 import type pg from 'pg';
 import type { RowShape } from './row-shape.js';
 
-const ROWS_PER_TRANSACTION = 1000;
+/** What `pgbench`-like writers and batch jobs make: small enough to be decoded in memory. */
+const MODERATE_ROWS_PER_TRANSACTION = 1000;
 
 /** A position in a backlog: a client that stops there has seen the rows 1 to `rowCount`. */
 export interface BacklogEnd {
   readonly rowCount: number;
   /** Crossed by the last transaction, which holds row `rowCount` alone. */
   readonly stopLsn: string;
+}
+
+export interface BacklogOptions {
+  readonly table: string;
+  /** 1000 by default. */
+  readonly rowsPerTransaction?: number;
 }
 
 /** Committed changes that wait in a slot. The slot itself is never drained: its copies are. */
@@ -17,18 +24,21 @@ export class Backlog {
   readonly slot: string;
   readonly publication: string;
   readonly #client: pg.Client;
+  readonly #rowsPerTransaction: number;
   #rowCount = 0;
 
-  private constructor(client: pg.Client, shape: RowShape, table: string) {
+  private constructor(client: pg.Client, shape: RowShape, { table, rowsPerTransaction }: BacklogOptions) {
     this.#client = client;
+    this.#rowsPerTransaction = rowsPerTransaction ?? MODERATE_ROWS_PER_TRANSACTION;
     this.shape = shape;
     this.table = table;
     this.slot = `bench_${table}`;
     this.publication = `bench_${table}`;
   }
 
-  static async create(client: pg.Client, shape: RowShape, table: string = shape.name): Promise<Backlog> {
-    const backlog = new Backlog(client, shape, table);
+  static async create(client: pg.Client, shape: RowShape, options: BacklogOptions): Promise<Backlog> {
+    const backlog = new Backlog(client, shape, options);
+    const { table } = options;
     await client.query(`CREATE TABLE ${table} (${shape.columns})`);
     await client.query(`CREATE PUBLICATION ${backlog.publication} FOR TABLE ${table}`);
     await client.query(`SELECT pg_create_logical_replication_slot('${backlog.slot}', 'pgoutput')`);
@@ -44,13 +54,14 @@ export class Backlog {
 
   /** Writes rows until there are so many. */
   async writeUpTo(rowCount: number): Promise<BacklogEnd> {
-    const { values } = this.shape;
-    const { table } = this;
+    const { table, shape } = this;
+    const { values } = shape;
+    const step = Math.min(this.#rowsPerTransaction, rowCount);
     await this.#client.query(`
       DO $$ BEGIN
-        FOR first_row IN ${this.#rowCount + 1}..${rowCount - 1} BY ${ROWS_PER_TRANSACTION} LOOP
+        FOR first_row IN ${this.#rowCount + 1}..${rowCount - 1} BY ${step} LOOP
           INSERT INTO ${table} SELECT ${values}
-            FROM generate_series(first_row::bigint, least(first_row + ${ROWS_PER_TRANSACTION - 1}, ${rowCount - 1})) AS i;
+            FROM generate_series(first_row::bigint, least(first_row + ${step - 1}, ${rowCount - 1})) AS i;
           COMMIT;
         END LOOP;
       END $$`);

@@ -96,7 +96,7 @@ async function main(): Promise<void> {
 }
 
 async function writeBacklog(client: pg.Client, shape: ShapeName, rowCount: number): Promise<WrittenBacklog> {
-  const backlog = await Backlog.create(client, ROW_SHAPES[shape]);
+  const backlog = await Backlog.create(client, ROW_SHAPES[shape], { table: shape });
   return { backlog, end: await backlog.writeUpTo(rowCount) };
 }
 

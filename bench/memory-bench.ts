@@ -16,7 +16,7 @@ const FLAT_RATIO = 1.1;
 /** Peak memory by length of the stream, and behind a consumer that stops. */
 export async function benchMemory(context: BenchContext): Promise<void> {
   const { client, connection, workers, report, progress } = context;
-  const backlog = await Backlog.create(client, ROW_SHAPES.narrow, 'narrow_long');
+  const backlog = await Backlog.create(client, ROW_SHAPES.narrow, { table: 'narrow_long' });
   const rows: TableRow[] = [];
   const peaksMb: number[] = [];
   const measure = async (name: string, end: BacklogEnd, options: Partial<WalStreamDrainOptions>) => {
