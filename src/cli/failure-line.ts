@@ -12,6 +12,8 @@ export function onOneLine(text: string): string {
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  // The error of a disposal hides the one that came before it.
+  if ('suppressed' in error) return messageOf(error.suppressed);
   if (error.message !== '') return error.message;
   if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0]);
   return error.name;

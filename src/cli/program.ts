@@ -28,7 +28,7 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .description('PostgreSQL WAL streaming: logical replication decoded in parallel, delivered in exact order.')
     .version(readVersion())
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'pg-walstream: ')) })
+    .configureOutput({ outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))) })
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
   program.addCommand(demoProgram(program, setExitCode));

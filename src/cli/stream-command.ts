@@ -58,6 +58,8 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   }
+  // What a reader does not read would keep the process running.
+  if (signals.atOnce.aborted) process.exit(0);
 }
 
 async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {

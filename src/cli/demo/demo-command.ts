@@ -36,8 +36,11 @@ export async function demoCommand(flags: DemoFlags): Promise<boolean> {
   try {
     return (process.env.DATABASE_URL ?? '') === '' ? await demo.onEmbeddedServer() : await demo.onDatabase();
   } catch (error) {
-    if (error instanceof OutputClosedError || signals.requested.aborted) return true;
+    if (error instanceof OutputClosedError || demo.interrupted) return true;
     throw error;
+  } finally {
+    // What a reader does not read would keep the process running.
+    if (signals.atOnce.aborted) process.exit(0);
   }
 }
 
@@ -53,7 +56,14 @@ class Demo {
   constructor(flags: DemoFlags, signals: StopSignals) {
     this.#flags = flags;
     this.#signals = signals;
-    signals.atOnce.addEventListener('abort', () => this.#abort.abort());
+    signals.atOnce.addEventListener('abort', () => this.#abort.abort(signals.atOnce.reason));
+  }
+
+  /** Signals stopped it before it could end in good order. */
+  get interrupted(): boolean {
+    const { requested, atOnce } = this.#signals;
+    const { aborted, reason } = this.#abort.signal;
+    return aborted && (reason === requested.reason || reason === atOnce.reason);
   }
 
   /** Starts a server, has writers write to it, and checks that all of it comes in order. */
@@ -63,7 +73,7 @@ class Demo {
     await this.#say('starting PostgreSQL 18 …');
     const password = randomBytes(24).toString('base64url');
     await using server = await EmbeddedServer.start({ major: 18, password, settings: SERVER_SETTINGS });
-    this.#signals.requested.throwIfAborted();
+    this.#throwIfRequested();
     await using writers = new DemoWriters();
     await writers.setUp({ host: server.host, port: server.port, password }, writerCount, PUBLICATION);
     writers.failed.catch((error) => this.#abort.abort(error));
@@ -117,11 +127,17 @@ class Demo {
     });
   }
 
+  #throwIfRequested(): void {
+    const { requested } = this.#signals;
+    if (requested.aborted) this.#abort.abort(requested.reason);
+    this.#abort.signal.throwIfAborted();
+  }
+
   /** Ctrl+C need not wait for the server to answer. */
   async #start(stream: WalStream): Promise<void> {
     const { requested } = this.#signals;
-    const onRequest = () => this.#abort.abort();
-    requested.throwIfAborted();
+    const onRequest = () => this.#abort.abort(requested.reason);
+    this.#throwIfRequested();
     requested.addEventListener('abort', onRequest);
     await stream.start();
     requested.removeEventListener('abort', onRequest);

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { describe, test } from 'node:test';
+import { runToEnd } from './command-line.js';
+
+test('--version says the version of the package', async () => {
+  const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
+  assert.deepEqual(await runToEnd(['--version']), { code: 0, signal: null, stdout: `${version}\n`, stderr: '' });
+});
+
+for (const [args, shown] of [
+  [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
+  [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
+  [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
+] as const) {
+  test(`${args.join(' ')} shows what there is`, async () => {
+    const { code, stdout, stderr } = await runToEnd(args);
+    assert.equal(code, 0);
+    assert.match(stdout, shown);
+    assert.equal(stderr, '');
+  });
+}
+
+test('without a command the help goes to stderr', async () => {
+  const { code, stdout, stderr } = await runToEnd([]);
+  assert.equal(code, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^Usage: pg-walstream/);
+});
+
+describe('wrong usage: one line on stderr, exit code 2', () => {
+  const stream = ['stream', '--slot', 's', '--publication', 'p'];
+  for (const [args, line] of [
+    [['strem'], "pg-walstream: unknown command 'strem' (Did you mean stream?)"],
+    [[...stream, '--fast'], "pg-walstream: unknown option '--fast'"],
+    [[...stream, 'more'], /too many arguments for 'stream'/],
+    [['stream', '--publication', 'p'], "pg-walstream: required option '-S, --slot <name>' not specified"],
+    [['stream', '--slot', 's'], "pg-walstream: required option '--publication <name>' not specified"],
+    [
+      [...stream, '--format', 'xml'],
+      /'--format <format>' argument 'xml' is invalid. Allowed choices are pretty, jsonl/,
+    ],
+    [[...stream, '--start-lsn', '12'], /'--start-lsn <lsn>' argument '12' is invalid. Expected a position X\/Y/],
+    [[...stream, '--stop-lsn', '0/g'], /'--stop-lsn <lsn>' argument '0\/g' is invalid/],
+    [[...stream, '--max-events', '0'], /'--max-events <n>' argument '0' is invalid. Expected a whole number from 1/],
+    [[...stream, '--max-events', '1e3'], /'--max-events <n>' argument '1e3' is invalid/],
+    [[...stream, '--table', 'orders'], /'--table <schema.table>' argument 'orders' is invalid. Expected schema.table/],
+    [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
+  ] as const) {
+    test(args.join(' '), async () => {
+      const { code, stdout, stderr } = await runToEnd(args);
+      assert.equal(code, 2);
+      assert.equal(stdout, '');
+      if (typeof line === 'string') assert.equal(stderr, `${line}\n`);
+      else assert.match(stderr, line);
+      assert.match(stderr, /^pg-walstream: [^\n]+\n$/);
+    });
+  }
+});
+
+describe('what the library does not take: one line on stderr that names the option, exit code 1', () => {
+  for (const [args, named] of [
+    [['--slot', 'No!', '--publication', 'p'], /slot\.name/],
+    [['--slot', 's', '--publication', ''], /publications/],
+    [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@host:nan/db'], /./],
+    [['--slot', 's', '--publication', 'p', '--dsn', 's3cret'], /connection string/],
+    [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@host/db?sslmode=maybe'], /sslmode/],
+    [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@127.0.0.1:1/db'], /127\.0\.0\.1:1/],
+  ] as const) {
+    test(args.join(' '), async () => {
+      const { code, stdout, stderr } = await runToEnd(['stream', ...args]);
+      assert.equal(code, 1);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^pg-walstream: [^\n]+\n$/);
+      assert.match(stderr, named);
+      assert.doesNotMatch(stderr, /s3cret|\.js:/);
+    });
+  }
+});
