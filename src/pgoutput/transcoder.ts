@@ -124,7 +124,8 @@ export class Transcoder {
 
   #enterRelation(version: number, message: Uint8Array): void {
     let plan = this.#plans.get(version);
-    if (plan === undefined) {
+    // Numbers count within one stream, and a decoder may outlive it: only the same description is the same version.
+    if (plan === undefined || Buffer.compare(plan.version.message, message) !== 0) {
       plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types);
       this.#plans.set(version, plan);
     }

@@ -82,6 +82,16 @@ test('a batch brings the versions that it needs, whatever its decoder has seen b
   );
 });
 
+test('one decoder may serve another stream, whose versions are numbered from 0 again', () => {
+  const transcoder = new Transcoder('lossless');
+  for (const relation of [ONE, TWO, ONE]) {
+    const row = relation === ONE ? ['1'] : ['x', '2'];
+    for (const batch of cutStream(framed(relation, wire.insert(5, row)), () => true).batches) {
+      assert.equal(transcoder.transcode(taskOf(batch)).error, undefined);
+    }
+  }
+});
+
 test('ordinals, transaction and units go on from batch to batch', () => {
   const frames = [
     ...framed(ONE, wire.insert(5, ['1']), wire.insert(5, ['2']), wire.truncate([5])),
