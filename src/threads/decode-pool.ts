@@ -29,10 +29,13 @@ interface Job {
  */
 export class DecodePool {
   readonly #pool: Piscina<DecodeTask, DecodeReply>;
+  readonly #moduleUrl: string | undefined;
   readonly #timeoutMs: number;
   readonly #maxRunning: number;
   readonly #waiting: Job[] = [];
   readonly #suspects: Job[] = [];
+  /** A suspect is running. */
+  #quarantined = false;
   #running = 0;
   #closed = false;
   #busyMs = 0;
@@ -54,6 +57,7 @@ export class DecodePool {
     });
     // Workers that die are reported by the tasks they had.
     this.#pool.on('error', () => {});
+    this.#moduleUrl = options.transform?.moduleUrl;
     this.#timeoutMs = options.timeoutMs;
     this.#maxRunning = options.workers * TASKS_PER_WORKER;
   }
@@ -72,19 +76,37 @@ export class DecodePool {
     return this.#restarts;
   }
 
-  /** Starts a worker and loads the user's module; {@link ConfigurationError} when that fails. */
+  /**
+   * Starts a worker and loads the user's module; {@link ConfigurationError} when that fails, ends the thread or takes
+   * longer than a batch may.
+   */
   async prepare(): Promise<void> {
-    const run = this.#pool.run as (task: unknown, options: { name: string }) => Promise<unknown>;
-    const problem = (await run.call(this.#pool, undefined, { name: 'prepare' })) as
-      | { message: string; option: string }
-      | undefined;
+    const run = this.#pool.run as (task: unknown, options: { name: string; signal: AbortSignal }) => Promise<unknown>;
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), this.#timeoutMs);
+    let problem: { message: string; option: string } | undefined;
+    try {
+      problem = (await run.call(this.#pool, undefined, { name: 'prepare', signal: abort.signal })) as typeof problem;
+    } catch (cause) {
+      if (this.#closed || this.#moduleUrl === undefined) throw cause;
+      const why = abort.signal.aborted ? `within ${this.#timeoutMs} ms` : 'without ending its thread';
+      throw new ConfigurationError(`the transform module ${this.#moduleUrl} cannot be loaded ${why}`, {
+        option: 'transform.module',
+        cause,
+      });
+    } finally {
+      clearTimeout(timer);
+    }
     if (problem !== undefined) throw new ConfigurationError(problem.message, { option: problem.option });
   }
 
   /** Decodes one batch. `firstLsn` names it in errors. */
   decode(task: DecodeTask, firstLsn: bigint | undefined): Promise<DecodeReply> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ task, firstLsn, resolve, reject, failure: undefined });
+      const job: Job = { task, firstLsn, resolve, reject, failure: undefined };
+      // Piscina would start new threads.
+      if (this.#closed) return reject(closedError(job));
+      this.#waiting.push(job);
       this.#submit();
     });
   }
@@ -98,10 +120,13 @@ export class DecodePool {
 
   /** Suspects run alone; nothing else starts before they are through. */
   #submit(): void {
+    if (this.#quarantined) return;
     if (this.#suspects.length > 0) {
       if (this.#running > 0) return;
       const suspect = this.#suspects.shift();
-      if (suspect !== undefined) void this.#run(suspect);
+      if (suspect === undefined) return;
+      this.#quarantined = true;
+      void this.#run(suspect);
       return;
     }
     while (this.#running < this.#maxRunning) {
@@ -129,6 +154,7 @@ export class DecodePool {
     } finally {
       clearTimeout(timer);
       this.#running--;
+      if (this.#running === 0) this.#quarantined = false;
       this.#submit();
     }
   }
