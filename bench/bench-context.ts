@@ -15,6 +15,7 @@ export interface BenchContext {
   /** Written when first asked for. */
   readonly backlog: (shape: ShapeName) => Promise<WrittenBacklog>;
   readonly rounds: number;
+  readonly rowCounts: Readonly<Record<ShapeName, number>>;
   readonly workers: number | undefined;
   readonly report: Report;
   /** Tells the user what goes on. */

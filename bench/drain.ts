@@ -15,6 +15,8 @@ export interface Drain {
   readonly streamMs: number;
   /** User and system time of the whole client process, its start included; 0 for the server itself. */
   readonly cpuMs: number;
+  /** The part of it before the stream began: loading modules, connecting, starting workers. */
+  readonly startCpuMs: number | undefined;
   readonly peakRssBytes: number | undefined;
   readonly bytesPerRead: number | undefined;
   readonly mainThreadShare: number | undefined;
@@ -67,6 +69,7 @@ async function drainWithNode(file: string, source: BacklogSource, options: WalSt
       rowCount: end.rowCount,
       streamMs: report.streamMs,
       cpuMs: usage.cpuMs,
+      startCpuMs: report.startCpuMs,
       peakRssBytes: usage.peakRssBytes,
       bytesPerRead: report.bytesPerRead,
       mainThreadShare: report.mainThreadShare,
@@ -107,6 +110,7 @@ export async function drainWithPgRecvlogical(program: string, source: BacklogSou
       rowCount: end.rowCount,
       streamMs: usage.endedAt - startedAt,
       cpuMs: usage.cpuMs,
+      startCpuMs: undefined,
       peakRssBytes: usage.peakRssBytes,
       bytesPerRead: undefined,
       mainThreadShare: undefined,
@@ -131,6 +135,7 @@ export async function drainInServer(source: BacklogSource): Promise<Drain> {
       rowCount: end.rowCount,
       streamMs,
       cpuMs: 0,
+      startCpuMs: undefined,
       peakRssBytes: undefined,
       bytesPerRead: undefined,
       mainThreadShare: undefined,

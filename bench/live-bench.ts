@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { BenchContext } from './bench-context.js';
+import { Backlog } from './backlog.js';
+import type { BenchContext, WrittenBacklog } from './bench-context.js';
 import {
   type BacklogSource,
   type Drain,
@@ -28,16 +29,37 @@ type Contestant = readonly [name: string, drain: () => Promise<Drain>];
 
 /** The same backlog, drained in turn by everyone. */
 export async function benchLive(context: BenchContext): Promise<void> {
-  const pgRecvlogical = await findPgRecvlogical();
-  if (pgRecvlogical === undefined) {
-    context.report.notes.push('SKIPPED: pg_recvlogical is not installed; its ratio is not judged.');
-  } else context.report.notes.push(`pg_recvlogical is ${await versionOf(pgRecvlogical)}.`);
-  for (const { name } of Object.values(ROW_SHAPES)) await benchShape(context, name, pgRecvlogical);
+  for (const { name } of Object.values(ROW_SHAPES)) {
+    await benchBacklog(context, name, await context.backlog(name));
+  }
 }
 
-async function benchShape(context: BenchContext, shape: ShapeName, pgRecvlogical: string | undefined): Promise<void> {
+/**
+ * The same of backlogs that are one transaction each: larger than logical_decoding_work_mem, so the server writes it
+ * to disk first and reads it back, for whomever it decodes.
+ */
+export async function benchLargeTransaction(context: BenchContext): Promise<void> {
+  for (const shape of Object.values(ROW_SHAPES)) {
+    const title = `${shape.name} in one transaction`;
+    const backlog = await Backlog.create(context.client, shape, {
+      table: `${shape.name}_large`,
+      rowsPerTransaction: Number.MAX_SAFE_INTEGER,
+    });
+    const end = await backlog.writeUpTo(context.rowCounts[shape.name]);
+    await benchBacklog(context, title, { backlog, end });
+    await backlog.drop();
+  }
+}
+
+async function benchBacklog(context: BenchContext, title: string, { backlog, end }: WrittenBacklog): Promise<void> {
   const { client, connection, workers, rounds, progress } = context;
-  const { backlog, end } = await context.backlog(shape);
+  const pgRecvlogical = await findPgRecvlogical();
+  const { notes } = context.report;
+  const note =
+    pgRecvlogical === undefined
+      ? 'SKIPPED: pg_recvlogical is not installed; its ratio is not judged.'
+      : `pg_recvlogical is ${await versionOf(pgRecvlogical)}.`;
+  if (!notes.includes(note)) notes.push(note);
   const source: BacklogSource = { client, connection, backlog, end };
   const contestants: Contestant[] = [
     [THIS_ENGINE, () => drainWithWalStream(source, { read: 'rows', workers })],
@@ -53,12 +75,12 @@ async function benchShape(context: BenchContext, shape: ShapeName, pgRecvlogical
     for (const [name, drain] of contestants) {
       const result = await drain();
       drains.get(name)?.push(result);
-      progress(`${shape}, round ${round}: ${name}: ${Math.round(changesPerSecond(result))} changes/s`);
+      progress(`${title}, round ${round}: ${name}: ${Math.round(changesPerSecond(result))} changes/s`);
     }
   }
   const rows = [...drains].map(([name, results]) => rowOf(name, results));
-  context.report.tables.push({ title: `live drain, ${end.rowCount} ${shape} rows`, rows });
-  judge(context, shape, drains);
+  context.report.tables.push({ title: `live drain, ${end.rowCount} rows, ${title}`, rows });
+  judge(context, title, backlog.shape.name, drains);
 }
 
 async function versionOf(program: string): Promise<string> {
@@ -71,13 +93,21 @@ function rowOf(name: string, drains: readonly Drain[]): TableRow {
     'wall s': spreadOf(drains.map(({ streamMs }) => streamMs / 1000)),
     '1000 changes/s': spreadOf(drains.map((drain) => changesPerSecond(drain) / 1000)),
     'CPU µs/change': name === SERVER ? undefined : spreadOf(drains.map(cpuUsPerChange)),
+    'of it start-up': spreadOfKnown(
+      drains.map(({ startCpuMs, rowCount }) => startCpuMs && (startCpuMs * 1000) / rowCount),
+    ),
     'RSS peak MB': spreadOfKnown(drains.map(({ peakRssBytes }) => megabytes(peakRssBytes))),
     'KiB/read': spreadOfKnown(drains.map(({ bytesPerRead }) => bytesPerRead && bytesPerRead / 1024)),
   };
   return { name, figures };
 }
 
-function judge(context: BenchContext, shape: ShapeName, drains: ReadonlyMap<string, readonly Drain[]>): void {
+function judge(
+  context: BenchContext,
+  title: string,
+  shape: ShapeName,
+  drains: ReadonlyMap<string, readonly Drain[]>,
+): void {
   const { verdicts } = context.report;
   const own = drains.get(THIS_ENGINE) ?? [];
   const ratio = (other: string) => {
@@ -87,7 +117,7 @@ function judge(context: BenchContext, shape: ShapeName, drains: ReadonlyMap<stri
   };
   if (drains.has(PG_RECVLOGICAL)) {
     verdicts.push({
-      name: `${shape}: rate, as a multiple of pg_recvlogical's`,
+      name: `${title}: rate, as a multiple of pg_recvlogical's`,
       value: ratio(PG_RECVLOGICAL).median,
       bound: 'at least',
       target: 1.5,
@@ -96,21 +126,21 @@ function judge(context: BenchContext, shape: ShapeName, drains: ReadonlyMap<stri
   }
   verdicts.push(
     {
-      name: `${shape}: rate, as a share of the server's own`,
+      name: `${title}: rate, as a share of the server's own`,
       value: ratio(SERVER).median,
       bound: 'at least',
       target: 0.8,
       unit: '',
     },
     {
-      name: `${shape}: CPU of the client process per change`,
+      name: `${title}: CPU of the client process per change`,
       value: spreadOf(own.map(cpuUsPerChange)).median,
       bound: 'at most',
       target: MAX_CPU_US[shape],
       unit: 'µs',
     },
     {
-      name: `${shape}: bytes per socket read`,
+      name: `${title}: bytes per socket read`,
       value: spreadOf(own.map(({ bytesPerRead }) => bytesPerRead ?? 0)).median / 1024,
       bound: 'at least',
       target: MIN_BYTES_PER_READ / 1024,

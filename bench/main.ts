@@ -5,7 +5,7 @@ import { EmbeddedServer } from '../src/cli/embedded-server.js';
 import { Backlog } from './backlog.js';
 import type { BenchContext, WrittenBacklog } from './bench-context.js';
 import { benchLatency } from './latency-bench.js';
-import { benchLive } from './live-bench.js';
+import { benchLargeTransaction, benchLive } from './live-bench.js';
 import { benchMemory } from './memory-bench.js';
 import { describeMachine, formatTable, formatVerdict, isReached, type Report } from './report.js';
 import { ROW_SHAPES, type ShapeName } from './row-shape.js';
@@ -13,6 +13,7 @@ import { benchTransform } from './transform-bench.js';
 
 const BENCHES = {
   live: benchLive,
+  large: benchLargeTransaction,
   transform: benchTransform,
   latency: benchLatency,
   memory: benchMemory,
@@ -83,6 +84,7 @@ async function main(): Promise<void> {
         return backlog;
       },
       rounds,
+      rowCounts,
       workers,
       report,
       progress: (line) => process.stderr.write(`${line}\n`),

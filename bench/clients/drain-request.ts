@@ -19,6 +19,8 @@ export interface DrainRequest {
 export interface DrainReport {
   /** From the server's answer to START_REPLICATION to the last commit in the consumer's hands. */
   readonly streamMs: number;
+  /** User and system time of the process before that. */
+  readonly startCpuMs: number;
   readonly rowCount: number;
   /** Sum of the ids of all rows that were read. */
   readonly idSum: number;
@@ -29,4 +31,10 @@ export interface DrainReport {
 
 export function readDrainRequest(): DrainRequest {
   return JSON.parse(process.argv[2] ?? '{}') as DrainRequest;
+}
+
+/** User and system time of this process so far. */
+export function cpuMsSoFar(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }

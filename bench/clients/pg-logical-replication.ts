@@ -1,7 +1,7 @@
 import pgLogicalReplication from 'pg-logical-replication';
 import { Lsn } from '../../src/lsn.js';
 import { ROW_TOUCHERS, touched } from '../row-shape.js';
-import { type DrainReport, readDrainRequest } from './drain-request.js';
+import { cpuMsSoFar, type DrainReport, readDrainRequest } from './drain-request.js';
 
 /*
  * The fastest way there is to run it: no flow control, and positions acknowledged on a timer instead of one by one.
@@ -17,10 +17,12 @@ const service = new pgLogicalReplication.LogicalReplicationService(
 const plugin = new pgLogicalReplication.PgoutputPlugin({ protoVersion: 1, publicationNames: [request.publication] });
 
 let startedAt = 0;
+let startCpuMs = 0;
 let rowCount = 0;
 let idSum = 0;
 
 service.on('start', () => {
+  startCpuMs = cpuMsSoFar();
   startedAt = performance.now();
 });
 service.on('data', (_lsn: string, message: pgLogicalReplication.Pgoutput.Message) => {
@@ -28,7 +30,7 @@ service.on('data', (_lsn: string, message: pgLogicalReplication.Pgoutput.Message
     rowCount++;
     idSum += touchRow(message.new);
   } else if (message.tag === 'commit' && message.commitEndLsn !== null && Lsn.parse(message.commitEndLsn) > stopLsn) {
-    const report: DrainReport = { streamMs: performance.now() - startedAt, rowCount, idSum };
+    const report: DrainReport = { streamMs: performance.now() - startedAt, startCpuMs, rowCount, idSum };
     process.stdout.write(JSON.stringify(report), () => process.exit(touched() > 0 ? 0 : 1));
   }
 });

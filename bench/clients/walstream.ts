@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type WalBatch, WalStream } from '../../src/index.js';
 import { ROW_TOUCHERS, touched } from '../row-shape.js';
-import { type DrainReport, readDrainRequest } from './drain-request.js';
+import { cpuMsSoFar, type DrainReport, readDrainRequest } from './drain-request.js';
 
 const request = readDrainRequest();
 const touchRow = ROW_TOUCHERS[request.shape];
@@ -41,6 +41,7 @@ const readBatch: (batch: WalBatch) => void = {
 }[request.read];
 
 await stream.start();
+const startCpuMs = cpuMsSoFar();
 const startedAt = performance.now();
 const idle = performance.eventLoopUtilization();
 for await (const batch of stream.batches()) {
@@ -53,6 +54,7 @@ for await (const batch of stream.batches()) {
 const { bytesReceived, reads } = stream.stats();
 const report: DrainReport = {
   streamMs: performance.now() - startedAt,
+  startCpuMs,
   rowCount,
   idSum,
   bytesPerRead: bytesReceived / reads,
