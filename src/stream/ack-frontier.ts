@@ -59,6 +59,11 @@ export class AckFrontier {
     this.#advance();
   }
 
+  /** Where a unit ends that is not behind the frontier; `undefined` for any other. */
+  endOf(unit: number): bigint | undefined {
+    return unit < this.#first || unit >= this.#next ? undefined : this.#ends[unit % this.#ends.length];
+  }
+
   /** One unit is finished, maybe before others. */
   finish(unit: number): void {
     if (unit < this.#first || unit >= this.#next) return;

@@ -143,7 +143,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   /**
    * Acknowledges, with `ack: 'manual'`: a commit event its transaction, a stand-alone message itself, an LSN every
-   * delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier.
+   * delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier. Events of
+   * another stream, one before a restart for example, acknowledge nothing: they are delivered again.
    */
   ack(position: bigint | CommitEvent | MessageEvent): void {
     if (this.#options.ack !== 'manual') {
@@ -163,7 +164,9 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
         { option: 'ack' },
       );
     }
-    frontier.finish(unit);
+    // An event of another stream may bear the same number.
+    const end = position instanceof CommitEvent ? position.commitEndLsn : position.lsn;
+    if (frontier.endOf(unit) === end) frontier.finish(unit);
   }
 
   /** Figures of this moment. */
