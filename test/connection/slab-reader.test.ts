@@ -61,7 +61,7 @@ function framesOf(bodies: readonly Uint8Array[]) {
 
 function assertSame(actual: readonly Buffer[], expected: readonly Buffer[]): void {
   assert.equal(actual.length, expected.length);
-  actual.forEach((frame, at) => assert.ok(frame.equals(expected[at] as Buffer), `frame ${at}`));
+  for (const [at, frame] of actual.entries()) assert.ok(frame.equals(expected[at] as Buffer), `frame ${at}`);
 }
 
 suite('frames', () => {
