@@ -63,6 +63,8 @@ export class BatchCutter {
   readonly #mentioned = new Set<number>();
   #inForce: RelationVersion[] = [];
   #described: RelationVersion[] = [];
+  /** Where the batch ended before a Begin that a later message is to judge. */
+  #unjudgedBegin: { readonly start: number; readonly end: number; readonly lastBody: number } | undefined;
 
   constructor(relations: RelationRegistry, frontier: AckFrontier, stopLsn: bigint | undefined) {
     this.#relations = relations;
@@ -70,9 +72,9 @@ export class BatchCutter {
     this.#stopLsn = stopLsn;
   }
 
-  /** Bytes that {@link cut} would take. */
+  /** Bytes that {@link cut} is to take; none while the last of them may have to be given up. */
   get pendingBytes(): number {
-    return this.#start === -1 ? 0 : this.#end - this.#start;
+    return this.#start === -1 || this.#unjudgedBegin !== undefined ? 0 : this.#end - this.#start;
   }
 
   /** Whether a transaction was received half-way. */
@@ -91,6 +93,7 @@ export class BatchCutter {
     if (message >= end) {
       throw new DecodeError('empty XLogData', { offset: 0, lsn: this.#lsnAt(bytes, body, end) });
     }
+    if (this.#unjudgedBegin !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
     const before = { transaction: this.#transaction, ordinal: this.#ordinal, unit: this.#frontier.nextUnit };
     let verdict: StopVerdict;
     try {
@@ -141,6 +144,7 @@ export class BatchCutter {
       lastLsn: slab.bytes.readBigUInt64BE(this.#lastBody + 1),
     };
     this.#start = -1;
+    this.#unjudgedBegin = undefined;
     this.#changeCount = 0;
     this.#lastId = -1;
     this.#mentioned.clear();
@@ -181,12 +185,34 @@ export class BatchCutter {
     const begin = parseBegin(bytes, start, end);
     const stopLsn = this.#stopLsn;
     if (stopLsn !== undefined) {
-      const verdict = judgeBegin(bytes.readBigUInt64BE(body + 1), begin.commitLsn, stopLsn);
+      const walStart = bytes.readBigUInt64BE(body + 1);
+      const verdict = judgeBegin(walStart, begin.commitLsn, stopLsn);
       if (verdict !== 'go-on') return verdict;
+      if (walStart === 0n && begin.commitLsn >= stopLsn) {
+        this.#unjudgedBegin = { start: this.#start, end: this.#end, lastBody: this.#lastBody };
+      }
     }
     this.#transaction = begin;
     this.#ordinal = 0;
     return 'go-on';
+  }
+
+  /**
+   * The Begin of a transaction with an origin has no position; the next message that has one judges it. A transaction
+   * that began beyond the stop position is taken out of the batch again.
+   */
+  #isBeyondStop(walStart: bigint): boolean {
+    const before = this.#unjudgedBegin;
+    if (before === undefined || walStart === 0n) return false;
+    this.#unjudgedBegin = undefined;
+    const { commitLsn } = this.#transaction ?? {};
+    if (commitLsn === undefined || this.#stopLsn === undefined) return false;
+    if (judgeBegin(walStart, commitLsn, this.#stopLsn) !== 'stop-before') return false;
+    this.#start = before.start;
+    this.#end = before.end;
+    this.#lastBody = before.lastBody;
+    this.#transaction = undefined;
+    return true;
   }
 
   #commit(bytes: Buffer, start: number, end: number): StopVerdict {
