@@ -58,7 +58,7 @@ async function benchBacklog(context: BenchContext, title: string, { backlog, end
   const note =
     pgRecvlogical === undefined
       ? 'SKIPPED: pg_recvlogical is not installed; its ratio is not judged.'
-      : `pg_recvlogical is ${await versionOf(pgRecvlogical)}.`;
+      : `Installed: ${await versionOf(pgRecvlogical)}.`;
   if (!notes.includes(note)) notes.push(note);
   const source: BacklogSource = { client, connection, backlog, end };
   const contestants: Contestant[] = [
