@@ -12,12 +12,14 @@ import {
   serverText,
   type ToValue,
 } from '../support/oracle.js';
+import { assertSameRows, Replay, readTable } from '../support/oracle-replay.js';
 import { connect, PG_MAJOR, sharedServer } from '../support/server.js';
 import {
   createWorkloadSchema,
   END_PREFIX,
   runWorkload,
   WORKLOAD_PUBLICATIONS,
+  WORKLOAD_TABLES,
   type WorkloadReport,
 } from '../support/workload.js';
 
@@ -89,6 +91,7 @@ describe(`PostgreSQL ${PG_MAJOR}: every event of a mixed, concurrent workload, c
   let messages: Awaited<ReturnType<typeof peekMessages>>;
   let live: Comparable[];
   let stopLsn: bigint;
+  const replay = new Replay();
 
   const streamOf = (slot: string, options: Partial<WalStreamOptions> = {}) =>
     new WalStream({
@@ -108,6 +111,7 @@ describe(`PostgreSQL ${PG_MAJOR}: every event of a mixed, concurrent workload, c
       for (const slot of [LIVE_SLOT, ...VARIANTS.map((variant) => variant.slot)]) {
         await client.query('SELECT pg_copy_logical_replication_slot($1, $2)', [ORACLE_SLOT, slot]);
       }
+      for (const table of WORKLOAD_TABLES) replay.add(table, await readTable(client, table));
       const stream = streamOf(LIVE_SLOT, { types: 'text' });
       await stream.start();
       const streamed = oneByOne(stream, END_PREFIX);
@@ -139,6 +143,20 @@ describe(`PostgreSQL ${PG_MAJOR}: every event of a mixed, concurrent workload, c
   test('live: for await, the text of the server', () => {
     assertSameEvents(live, expectedEvents(messages, serverText).slice(0, live.length), SEED);
     assert.equal(live.at(-1)?.prefix, END_PREFIX);
+  });
+
+  test('live: whoever applies the events has the rows of the database', async () => {
+    const client = await connect(server());
+    try {
+      await client.query('SET TimeZone = UTC; SET extra_float_digits = 3');
+      for (const event of live) replay.apply(event);
+      for (const table of WORKLOAD_TABLES) {
+        const title = `${table.table} (seed ${SEED})`;
+        assertSameRows(replay.rows(table), await readTable(client, table), title);
+      }
+    } finally {
+      await client.end();
+    }
   });
 
   for (const { slot, title, consume, options, toValue } of VARIANTS) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import {
   ConfigurationError,
@@ -48,11 +49,19 @@ async function streamed(scenario: Scenario): Promise<WalEvent[]> {
     for await (const event of stream) events.push(event);
     return events;
   } finally {
-    await client.query(
-      `SELECT pg_drop_replication_slot('${name}'); DROP SCHEMA ${name} CASCADE; DROP PUBLICATION ${name}`,
-    );
+    await dropSlot(client, name);
+    await client.query(`DROP SCHEMA ${name} CASCADE; DROP PUBLICATION ${name}`);
     await client.end();
   }
+}
+
+/** The server notices only some time later that a stream has closed its connection. */
+async function dropSlot(client: pg.Client, name: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  const isActive = async () =>
+    (await client.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [name])).rowCount === 1;
+  while ((await isActive()) && Date.now() < deadline) await sleep(20);
+  await client.query('SELECT pg_drop_replication_slot($1)', [name]);
 }
 
 async function insertLsn(client: pg.Client): Promise<bigint> {
@@ -716,7 +725,8 @@ describe(`PostgreSQL ${PG_MAJOR}: replication origins`, () => {
       for await (const event of stream) events.push(event);
       assert.deepEqual(ids(events), [1]);
     } finally {
-      await client.query(`SELECT pg_drop_replication_slot('${name}'); DROP TABLE ${name}; DROP PUBLICATION ${name}`);
+      await dropSlot(client, name);
+      await client.query(`DROP TABLE ${name}; DROP PUBLICATION ${name}`);
       await client.end();
     }
   });
@@ -755,7 +765,8 @@ describe(`PostgreSQL ${PG_MAJOR}: a publication that was created after the slot`
       for await (const event of stream) events.push(event);
       return events;
     } finally {
-      await client.query(`SELECT pg_drop_replication_slot('${name}'); DROP TABLE ${name}; DROP PUBLICATION ${name}`);
+      await dropSlot(client, name);
+      await client.query(`DROP TABLE ${name}; DROP PUBLICATION ${name}`);
       await client.end();
     }
   }
