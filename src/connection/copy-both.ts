@@ -225,7 +225,8 @@ export class CopyBoth implements SlabReaderHandler {
   /** The command is over, by our CopyDone, by the server's or by its error. */
   #onReady(): void {
     if (this.#state === 'finishing') this.#finished?.();
-    else this.#end(this.#error);
+    else if (this.#state === 'streaming') this.#end(this.#error);
+    else this.#end(this.#error ?? new ProtocolError('the server ended the command without a COPY', { offset: 0 }));
     void this.#transport.end();
   }
 

@@ -68,6 +68,7 @@ export class ReadScheduler {
 
   #sleep(delayMs: number): void {
     this.#socket.pause();
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#socket.resume();

@@ -5,9 +5,6 @@ import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js
 import { decodeError } from './error-codec.js';
 import { DECODE_WORKER_URL } from './worker-url.js';
 
-/** Tasks that a worker has at hand, so that it does not wait for a busy main thread between two. */
-const TASKS_PER_WORKER = 2;
-
 export interface DecodePoolOptions extends DecodeWorkerData {
   readonly workers: number;
   /** A batch that takes longer is taken away from its worker, which is ended. */
@@ -49,7 +46,6 @@ export class DecodePool {
       minThreads: options.workers,
       maxThreads: options.workers,
       idleTimeout: Number.POSITIVE_INFINITY,
-      concurrentTasksPerWorker: TASKS_PER_WORKER,
       recordTiming: false,
       workerData,
       // Piscina's default freezes a worker's event loop while it is idle: a user's module may need its timers.
@@ -59,7 +55,8 @@ export class DecodePool {
     this.#pool.on('error', () => {});
     this.#moduleUrl = options.transform?.moduleUrl;
     this.#timeoutMs = options.timeoutMs;
-    this.#maxRunning = options.workers * TASKS_PER_WORKER;
+    // More would wait in Piscina's queue with their time running: it gives a worker one task that can be aborted.
+    this.#maxRunning = options.workers;
   }
 
   /** Milliseconds that workers spent decoding, all together. */
@@ -150,7 +147,7 @@ export class DecodePool {
         this.#failed(job, reply);
       }
     } catch (error) {
-      this.#failed(job, abort.signal.aborted ? new Error(`no answer within ${this.#timeoutMs} ms`) : error);
+      this.#failed(job, abort.signal.aborted ? new NoAnswer(this.#timeoutMs) : error);
     } finally {
       clearTimeout(timer);
       this.#running--;
@@ -172,6 +169,13 @@ export class DecodePool {
   }
 }
 
+/** A worker that hangs, or is slower than the bound. */
+class NoAnswer extends Error {
+  constructor(timeoutMs: number) {
+    super(`no answer within ${timeoutMs} ms`);
+  }
+}
+
 function closedError(job: Job): WorkerError {
   return new WorkerError('the decode pool was closed', { sequence: job.task.sequence, lsn: job.firstLsn });
 }
@@ -182,15 +186,23 @@ function finalError(job: Job, failure: unknown): WorkerError {
   if (failed !== undefined) {
     const cause = decodeError(failed.error);
     const place = failed.relation === undefined ? '' : ` on a change of ${failed.relation}`;
-    return new WorkerError(`the transform failed twice${place}: ${cause.message}`, { sequence, ...failed, cause });
+    return new WorkerError(`the transform failed twice${place}`, { sequence, ...failed, cause });
   }
-  const reason = failure instanceof Error ? failure.message : String(failure);
-  return new WorkerError(`a worker thread failed twice on the same batch: ${reason}`, {
+  return new WorkerError(`a worker thread ${describe(failure)}, twice on the same batch`, {
     sequence,
     lsn: job.firstLsn,
     exitCode: exitCodeOf(failure),
     cause: failure,
   });
+}
+
+/** What happened to the worker. The text of a user's error is not ours to pass on: it may hold row values. */
+function describe(failure: unknown): string {
+  if (failure instanceof NoAnswer) return `gave ${failure.message}`;
+  const exitCode = exitCodeOf(failure);
+  if (exitCode !== undefined) return `exited with code ${exitCode}`;
+  const code = failure instanceof Error && 'code' in failure ? failure.code : undefined;
+  return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'ran out of memory' : 'failed';
 }
 
 function exitCodeOf(error: unknown): number | undefined {

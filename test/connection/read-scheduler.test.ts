@@ -92,7 +92,7 @@ test('held means held: no timer resumes it', (t) => {
   scheduler.release();
 });
 
-test('bytes that come while it sleeps leave no second timer behind', { todo: 'no transport does that yet' }, (t) => {
+test('bytes that come while it sleeps leave no second timer behind', (t) => {
   const fake = fakeSocket(t);
   const { socket, scheduler, wait } = fake;
   makeBusy(fake);
