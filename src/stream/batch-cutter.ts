@@ -94,7 +94,11 @@ export class BatchCutter {
       throw new DecodeError('empty XLogData', { offset: 0, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (this.#unjudgedBegin !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
-    const before = { transaction: this.#transaction, ordinal: this.#ordinal, unit: this.#frontier.nextUnit };
+    if (this.#start === -1) {
+      this.#startTransaction = this.#transaction;
+      this.#startOrdinal = this.#ordinal;
+      this.#startUnit = this.#frontier.nextUnit;
+    }
     let verdict: StopVerdict;
     try {
       verdict = this.#inspect(bytes, body, message, end);
@@ -105,9 +109,6 @@ export class BatchCutter {
     if (this.#start === -1) {
       this.#start = body - FRAME_HEADER_BYTES;
       this.#firstBody = body;
-      this.#startTransaction = before.transaction;
-      this.#startOrdinal = before.ordinal;
-      this.#startUnit = before.unit;
     }
     this.#lastBody = body;
     this.#end = end;
