@@ -14,8 +14,8 @@ export class LagProbe {
   #connection: PgConnection | undefined;
   #walEnd: bigint | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
-  #asking = false;
-  #closed = false;
+  #asking: Promise<void> | undefined;
+  readonly #closed = new AbortController();
 
   constructor(config: ConnectionConfig) {
     this.#config = config;
@@ -23,20 +23,22 @@ export class LagProbe {
 
   /** The last answer; asks again when it is old. */
   walEnd(): bigint | undefined {
-    if (!this.#closed && !this.#asking && performance.now() - this.#askedAt >= MIN_INTERVAL_MS) void this.#ask();
+    const isOld = performance.now() - this.#askedAt >= MIN_INTERVAL_MS;
+    if (isOld && this.#asking === undefined && !this.#closed.signal.aborted) this.#asking = this.#ask();
     return this.#walEnd;
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closed.abort();
     await this.#connection?.close();
-    this.#connection = undefined;
+    await this.#asking;
   }
 
   async #ask(): Promise<void> {
-    this.#asking = true;
+    const { signal } = this.#closed;
     try {
-      this.#connection ??= await PgConnection.connect(this.#config, { mode: 'sql' });
+      this.#connection ??= await PgConnection.connect(this.#config, { mode: 'sql', signal });
+      if (signal.aborted) return;
       // A standby has no WAL of its own: what it has replayed is its end.
       const sql =
         'SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END';
@@ -49,11 +51,8 @@ export class LagProbe {
       await broken?.close();
     } finally {
       this.#askedAt = performance.now();
-      this.#asking = false;
-      if (this.#closed) {
-        await this.#connection?.close();
-        this.#connection = undefined;
-      }
+      this.#asking = undefined;
+      if (signal.aborted) await this.#connection?.close();
     }
   }
 }
