@@ -20,7 +20,7 @@ import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
-import { judgeLiveness } from './liveness.js';
+import { deafMs, judgeLiveness } from './liveness.js';
 import { RelationRegistry } from './relation-registry.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 
@@ -60,6 +60,7 @@ export class Intake implements CopyBothHandler {
   #lastCommitUs: bigint | undefined;
 
   #heardAt = performance.now();
+  #checkedAt = 0;
   #replyRequested = false;
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
@@ -72,6 +73,10 @@ export class Intake implements CopyBothHandler {
 
   get inFlightBytes(): number {
     return this.#inFlightBytes + this.#cutter.pendingBytes;
+  }
+
+  get #livenessIntervalMs(): number {
+    return this.#options.livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
   }
 
   get inFlightBatches(): number {
@@ -103,16 +108,17 @@ export class Intake implements CopyBothHandler {
     return this.#copy;
   }
 
-  /** The server streams now. */
-  attach(copy: CopyBoth, feedbackIntervalMs: number): void {
+  /** The server streams now, from a slot that is confirmed so far. */
+  attach(copy: CopyBoth, feedbackIntervalMs: number, confirmedFlushLsn: bigint): void {
     this.#copy = copy;
+    this.#reported = { write: confirmedFlushLsn, flush: confirmedFlushLsn, apply: confirmedFlushLsn };
     this.#heardAt = performance.now();
     // A stream that ends at a position asks where the server is, which may pass that with keepalives alone.
     const ask = this.#options.stopLsn !== undefined;
     this.#feedbackTimer = setInterval(() => this.sendStatus(ask), feedbackIntervalMs);
     if (ask) this.sendStatus(true);
-    const livenessMs = this.#options.livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
-    this.#livenessTimer = setInterval(() => this.#checkLiveness(), livenessMs);
+    this.#checkedAt = this.#heardAt;
+    this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#livenessIntervalMs);
   }
 
   /** What the consumer wants of batches; said once. */
@@ -323,10 +329,13 @@ export class Intake implements CopyBothHandler {
   #checkLiveness(): void {
     const copy = this.#copy;
     if (copy === undefined || this.#stopped) return;
-    // The clock stands still while nothing is read on purpose.
-    if (copy.held) this.#heardAt = performance.now();
+    const now = performance.now();
+    // The clock stands still while nothing is read on purpose, and while nothing can be.
+    if (copy.held) this.#heardAt = now;
+    else this.#heardAt += deafMs(now - Math.max(this.#checkedAt, this.#heardAt), this.#livenessIntervalMs);
+    this.#checkedAt = now;
     const timeoutMs = this.#options.livenessTimeoutMs;
-    const silentMs = performance.now() - this.#heardAt;
+    const silentMs = now - this.#heardAt;
     const verdict = judgeLiveness({ silentMs, timeoutMs, replyRequested: this.#replyRequested });
     if (verdict === 'ask') {
       this.#replyRequested = true;

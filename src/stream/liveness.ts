@@ -14,3 +14,11 @@ export function judgeLiveness(facts: LivenessFacts): LivenessVerdict {
   if (facts.silentMs >= facts.timeoutMs) return 'lost';
   return facts.silentMs >= facts.timeoutMs / 2 && !facts.replyRequested ? 'ask' : 'alive';
 }
+
+/**
+ * Of the time since the last check, the part in which this thread heard nothing because it was blocked: the check itself
+ * came late then, and what the server said meanwhile is still to be read.
+ */
+export function deafMs(sinceLastCheckMs: number, checkIntervalMs: number): number {
+  return sinceLastCheckMs > 2 * checkIntervalMs ? sinceLastCheckMs - checkIntervalMs : 0;
+}

@@ -15,6 +15,8 @@ import { feedbackIntervalMs } from './feedback.js';
 export interface OpenStream {
   readonly copy: CopyBoth;
   readonly feedbackIntervalMs: number;
+  /** Where the slot is. */
+  readonly confirmedFlushLsn: bigint;
   /** What is not wrong enough to keep the stream from starting. */
   readonly warnings: readonly string[];
   readonly serverVersion: number;
@@ -41,12 +43,13 @@ export async function openStream(
       throw new ConnectionError(message, { host: connection.host, phase: 'startup' });
     }
     const { serverVersion } = connection;
-    await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
+    const ensured = await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
     const { startLsn, pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
       copy: await CopyBoth.start(connection, command, handler, { timeoutMs, signal, maxMessageBytes }),
       feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
+      confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
       warnings,
       serverVersion,
     };

@@ -22,8 +22,8 @@ import type { WalStreamStats } from './stream-stats.js';
 
 /** A loop over events that are there already lets timers and sockets have their turn after this time. */
 const MAX_LOOP_MS = 10;
-/** Events between two looks at the clock. */
-const EVENTS_PER_CLOCK_CHECK = 64;
+/** Events of a quick consumer between two looks at the clock. It may turn slow at any of them, and the server waits. */
+const EVENTS_PER_CLOCK_CHECK = 8;
 const STATS_SAMPLE_MS = 1_000;
 
 type ConsumerStyle = 'events' | 'batches' | 'raw';
@@ -62,7 +62,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   /** What an abort is to be reported with, when the consumer comes back. */
   #abortReason: { readonly reason: unknown } | undefined;
   #lastTickAt = 0;
-  #eventCount = 0;
+  #eventsToClockCheck = 0;
 
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
@@ -228,7 +228,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
       const opened = await openStream(this.#options, this.#intake, starting);
       this.#warnings = opened.warnings;
-      this.#intake.attach(opened.copy, opened.feedbackIntervalMs);
+      this.#intake.attach(opened.copy, opened.feedbackIntervalMs, opened.confirmedFlushLsn);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
@@ -298,7 +298,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
         if (this.#pulling) return pull();
         const result = nextInBatch();
         if (result.done) return pull();
-        return ++this.#eventCount % EVENTS_PER_CLOCK_CHECK === 0 ? rest(result) : Promise.resolve(result);
+        return --this.#eventsToClockCheck <= 0 && this.#checkClock() ? rest(result) : Promise.resolve(result);
       },
       return: async () => {
         await this.#close();
@@ -466,9 +466,20 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   /** A loop over what is there already runs on microtasks alone, which would starve timers and sockets. */
   async #yieldWhenDue(): Promise<void> {
-    if (performance.now() - this.#lastTickAt < MAX_LOOP_MS) return;
+    if (!this.#isRestDue()) return;
     await nextTick();
     this.#lastTickAt = performance.now();
+  }
+
+  /** Whether a rest is due. The clock is cheap beside a slow consumer: there it is looked at for every event. */
+  #checkClock(): boolean {
+    const isDue = this.#isRestDue();
+    this.#eventsToClockCheck = isDue ? 1 : EVENTS_PER_CLOCK_CHECK;
+    return isDue;
+  }
+
+  #isRestDue(): boolean {
+    return performance.now() - this.#lastTickAt >= MAX_LOOP_MS;
   }
 }
 
