@@ -20,7 +20,7 @@ export class LiveLine {
       return;
     }
     // A line that wraps cannot be rewritten.
-    this.#stream.write(`\r\u001b[2K${text.slice(0, Math.max((this.#stream.columns || 80) - 1, 1))}`);
+    this.#stream.write(`\r\u001b[2K${firstCharacters(text, Math.max((this.#stream.columns || 80) - 1, 1))}`);
     this.#shown = true;
   }
 
@@ -30,4 +30,13 @@ export class LiveLine {
     this.#shown = false;
     this.#stream.write(how === 'keep' ? '\n' : '\r\u001b[2K');
   }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with ESC.
+const COLOUR_OR_CHARACTER = /\u001b\[\d+m|./gsu;
+
+/** The beginning of a text, whose colours take no place; those beyond the end are kept, because they end colours. */
+function firstCharacters(text: string, count: number): string {
+  let left = count;
+  return text.replace(COLOUR_OR_CHARACTER, (part) => (part.startsWith('\u001b') || left-- > 0 ? part : ''));
 }

@@ -33,6 +33,7 @@ export class Output {
   write(text: string, signal?: AbortSignal): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => reject(signal?.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#stream.write(text, (error) => {

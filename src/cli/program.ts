@@ -40,7 +40,7 @@ function streamProgram(parent: Command): Command {
     .copyInheritedSettings(parent)
     .description('Print the changes of a database as they are committed.')
     .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
-    .requiredOption('-S, --slot <name>', 'replication slot to stream from')
+    .requiredOption('-S, --slot <name>', 'replication slot whose changes are streamed')
     .requiredOption('--publication <name>', 'publication to stream; repeatable', repeatable(String))
     .option('--create-slot', 'create the slot when it is missing; else that is an error')
     .option('--temporary', 'create the slot for this run only; it is gone afterwards')

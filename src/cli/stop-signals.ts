@@ -1,5 +1,5 @@
 /** npm passes on a Ctrl+C that the terminal has sent to us already: so soon, the second is the first. */
-const SAME_SIGNAL_MS = 300;
+const SAME_SIGNAL_MS = 100;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** SIGINT and SIGTERM: the first asks to stop in good order, a second one at once. */

@@ -308,8 +308,10 @@ describe('signals', () => {
     run.child.kill('SIGINT');
     await sleep(500);
     assert.equal(run.child.exitCode, null);
+    // Two that a busy process sees right after one another count as one, so a person would press again.
+    const pressing = setInterval(() => run.child.kill('SIGINT'), 500);
+    t.after(() => clearInterval(pressing));
     const exited = new Promise((resolve) => run.child.once('exit', resolve));
-    run.child.kill('SIGINT');
     assert.equal(await exited, 0);
     assert.equal(run.stderr, '');
   });

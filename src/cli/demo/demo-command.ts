@@ -96,7 +96,7 @@ class Demo {
       setTimeout(() => this.#abort.abort(tooLate), DRAIN_TIMEOUT_MS).unref();
     });
     if (written !== undefined) check.seeAll(await written);
-    return this.#summarize(
+    return await this.#summarize(
       stream,
       check,
       overall,
@@ -114,7 +114,7 @@ class Demo {
     const check = new OrderCheck();
     // Should it fail, the loop does too and says why.
     const overall = await this.#watch(stream, check, () => void stream.stop({ drain: 'transaction' }).catch(() => {}));
-    return this.#summarize(stream, check, overall, `${formatCount(check.transactions)} commits`);
+    return await this.#summarize(stream, check, overall, `${formatCount(check.transactions)} commits`);
   }
 
   #openStream(options: Pick<WalStreamOptions, 'connection' | 'publications'>): WalStream {
@@ -172,6 +172,7 @@ class Demo {
         }
         if (check.complete) break;
       }
+      this.#abort.signal.throwIfAborted();
       return overall ?? sampler.overall();
     } finally {
       clearInterval(ticker);

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { COUNT_VALUE, LSN_VALUE, TABLE_VALUE } from '../../src/cli/flag-values.js';
+
+test('positions', () => {
+  assert.equal(LSN_VALUE.parse('16/B374D848'), 0x16_b374_d848n);
+  for (const text of ['', '16', '16/', 'g/0', '123456789/0', '0/1 ']) assert.equal(LSN_VALUE.parse(text), undefined);
+});
+
+test('counts', () => {
+  assert.equal(COUNT_VALUE.parse('1'), 1);
+  assert.equal(COUNT_VALUE.parse('999999999999999'), 999_999_999_999_999);
+  for (const text of ['', '0', '-1', '1.5', '1e3', '0x1', ' 1', '9999999999999999']) {
+    assert.equal(COUNT_VALUE.parse(text), undefined, text);
+  }
+});
+
+test('tables', () => {
+  const tables = {
+    'public.orders': { schema: 'public', table: 'orders' },
+    'App.Größe': { schema: 'App', table: 'Größe' },
+    '"my.app"."a""b"': { schema: 'my.app', table: 'a"b' },
+    'public."a b"': { schema: 'public', table: 'a b' },
+  };
+  for (const [text, table] of Object.entries(tables)) assert.deepEqual(TABLE_VALUE.parse(text), table);
+  for (const text of ['', 'orders', 'a.b.c', '.b', 'a.', '"a.b', '"a"b.c', 'a."b', '"".b']) {
+    assert.equal(TABLE_VALUE.parse(text), undefined, text);
+  }
+});
