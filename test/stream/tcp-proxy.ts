@@ -64,6 +64,12 @@ export class TcpProxy {
     }
   }
 
+  /** Takes connections again after a cut. */
+  reopen(): void {
+    this.cutAfterBytes = Number.POSITIVE_INFINITY;
+    this.#accepting = true;
+  }
+
   #join(from: Socket, to: Socket, upstream: boolean): void {
     from.on('error', () => {});
     from.on('data', (bytes) => {
