@@ -11,14 +11,12 @@ const LSN_TEXT = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 export const Lsn = {
   /** `'16/B374D848'` → `bigint`. Throws {@link ConfigurationError} when the text is not an LSN. */
   parse(text: string): bigint {
-    const match = LSN_TEXT.exec(text);
+    const match = typeof text === 'string' ? LSN_TEXT.exec(text) : null;
     if (match === null) {
-      throw new ConfigurationError(
-        `not an LSN: ${JSON.stringify(text)}; expected hexadecimal X/Y such as 16/B374D848`,
-        {
-          option: 'lsn',
-        },
-      );
+      const given = typeof text === 'string' ? JSON.stringify(text) : `a value of type ${typeof text}`;
+      throw new ConfigurationError(`not an LSN: ${given}; expected hexadecimal X/Y such as 16/B374D848`, {
+        option: 'lsn',
+      });
     }
     return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
   },

@@ -142,6 +142,7 @@ const KNOWN_OPTIONS = new Set([
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
 const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
+const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
 const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
 
@@ -203,11 +204,11 @@ export function resolveStopOptions(options: StopOptions): Required<StopOptions> 
 /** No defaults: an absent bound is none. */
 export function resolveNextEventOptions(options: NextEventOptions): NextEventOptions {
   if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  refuseUnknown(options, KNOWN_NEXT_EVENT_OPTIONS, '');
   const { signal, timeoutMs } = options;
-  if (signal !== undefined) signalFrom(signal);
-  if (timeoutMs !== undefined && !(timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS)) {
-    throw wrong('timeoutMs', `must be a number from 0 to ${MAX_TIMER_MS}`);
-  }
+  signalFrom(signal);
+  const inRange = typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS;
+  if (timeoutMs !== undefined && !inRange) throw wrong('timeoutMs', `must be a number from 0 to ${MAX_TIMER_MS}`);
   return options;
 }
 
@@ -227,8 +228,9 @@ function slotFrom(slot: string | SlotOptions): Required<SlotOptions> {
 }
 
 function publicationsFrom(publications: string | readonly string[]): readonly string[] {
-  const names = typeof publications === 'string' ? [publications] : publications;
-  if (!Array.isArray(names) || names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {
+  // Copied: a hole in an array would escape every().
+  const names = Array.isArray(publications) ? [...publications] : [publications];
+  if (names.length === 0 || !names.every((name) => typeof name === 'string' && name !== '')) {
     throw wrong('publications', 'must be the name of a publication, or several');
   }
   for (const name of names) quoteIdentifier(name, 'publications');
@@ -239,8 +241,9 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
   if (transform === undefined) return undefined;
   if (typeof transform !== 'object' || transform === null) throw wrong('transform', 'must be an object with a module');
   refuseUnknown(transform, KNOWN_TRANSFORM_OPTIONS, 'transform.');
-  const exportName = transform.export ?? 'default';
-  if (typeof exportName !== 'string') throw wrong('transform.export', 'must be the name of a function');
+  const exportName = transform.export === undefined ? 'default' : transform.export;
+  if (typeof exportName !== 'string' || exportName === '')
+    throw wrong('transform.export', 'must be the name of a function');
   return {
     moduleUrl: moduleUrlFrom(transform.module),
     exportName,
