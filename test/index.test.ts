@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite, test } from 'node:test';
+import * as main from '../src/index.js';
+import * as pgoutput from '../src/pgoutput/index.js';
+
+/** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
+const NAMES = [
+  'AuthenticationError',
+  'BeginEvent',
+  'CommitEvent',
+  'ConfigurationError',
+  'ConnectionError',
+  'DecodeError',
+  'DeleteEvent',
+  'InsertEvent',
+  'Lsn',
+  'MessageEvent',
+  'OriginEvent',
+  'ProtocolError',
+  'RelationEvent',
+  'ReplicationConnection',
+  'ServerError',
+  'SlotError',
+  'TimeoutError',
+  'TruncateEvent',
+  'TypeEvent',
+  'UNCHANGED',
+  'UpdateEvent',
+  'WalStream',
+  'WalStreamError',
+  'WorkerError',
+  'advanceSlot',
+  'createPublication',
+  'createSlot',
+  'dropPublication',
+  'dropSlot',
+  'findPublication',
+  'findSlot',
+  'listBlockingTransactions',
+  'listPublications',
+  'listSlots',
+  'preflight',
+  'resolveConnectionConfig',
+];
+
+suite('public exports', () => {
+  test('pg-walstream', () => {
+    assert.deepEqual(Object.keys(main).sort(), NAMES);
+  });
+
+  test("package.json names files that are built, by the package's own name", async () => {
+    const root = new URL('../../', import.meta.url);
+    const manifest = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+    for (const [path, target] of Object.entries<string | Record<string, string>>(manifest.exports)) {
+      for (const file of typeof target === 'string' ? [target] : Object.values(target)) {
+        assert.ok(readFileSync(new URL(file, root)).length > 0, `${path}: ${file}`);
+      }
+    }
+    const self = await import(manifest.name);
+    assert.equal(self.WalStream, main.WalStream);
+    assert.deepEqual(Object.keys(await import(`${manifest.name}/pgoutput`)), Object.keys(pgoutput));
+    await assert.rejects(import(`${manifest.name}/dist/src/options.js`), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+  });
+
+  test('importing it starts nothing', () => {
+    const left = process.getActiveResourcesInfo().filter((name) => /TCP|Worker|MessagePort/.test(name));
+    assert.deepEqual(left, []);
+  });
+});
