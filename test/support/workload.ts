@@ -187,6 +187,18 @@ const VALUE_COLUMNS: readonly ValueColumn[] = [
 
 /** Both publications cover the workload together. */
 export const WORKLOAD_PUBLICATIONS = ['workload', 'workload "inserts"'];
+/** Tables whose rows are published whole, but for those that change their columns. */
+export const WORKLOAD_TABLES = [
+  { schema: 'public', table: 'by_key', key: ['id'] },
+  { schema: 'public', table: 'whole_row', key: ['id'] },
+  { schema: 'public', table: 'parent', key: ['id'] },
+  { schema: 'public', table: 'child', key: ['id'] },
+  { schema: 'public', table: 'mood_swings', key: ['id'] },
+  { schema: 'types', table: 'by_key', key: ['id'] },
+  { schema: 'types', table: 'whole_row', key: ['id'] },
+  { schema: 'größe.schema', table: 'Tab"le ☃', key: ['__proto__'] },
+  { schema: 'größe.schema', table: 'index.identity', key: ['b.c', 'a'] },
+];
 /** The last message that the workload writes. */
 export const END_PREFIX = 'the end';
 
