@@ -8,6 +8,6 @@ import { join, relative } from 'node:path';
 for (const entry of readdirSync('dist', { withFileTypes: true, recursive: true })) {
   if (!entry.isFile()) continue;
   const built = join(entry.parentPath ?? entry.path, entry.name);
-  const source = relative('dist', built).replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
+  const source = relative('dist', built).replace(/\.(?:d\.(c?)ts|(c?)js(?:\.map)?)$/, '.$1$2ts');
   if (!existsSync(source)) rmSync(built, { force: true });
 }

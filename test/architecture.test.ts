@@ -39,7 +39,7 @@ describe('what was built', () => {
     const { modules, violations } = await cruise(repository);
     const sources = (await listFiles(repository, sourceFolders)).filter((path) => !path.endsWith('.d.ts'));
     assert.ok(sources.length > 0);
-    const built = new Set(sources.map((path) => `dist/${path.replace(/\.ts$/, '.js')}`));
+    const built = new Set(sources.map((path) => `dist/${path.replace(/\.(c?)ts$/, '.$1js')}`));
     for (const file of built) assert.ok(modules.has(file), `dependency-cruiser has not read ${file}`);
     assert.deepEqual(violations, []);
   });
@@ -170,7 +170,7 @@ function isAllowed(file: string, layer: Layer, specifier: string): boolean {
   return layer.packages.some((name) => specifier === name || specifier.startsWith(`${name}/`));
 }
 
-/** `src/lsn.ts` is the layer `lsn`, `src/types/array.ts` is `types`, `workers/decode.ts` is `workers`. */
+/** `src/lsn.ts` is the layer `lsn`, `src/types/array.ts` is `types`, `workers/decode.cts` is `workers`. */
 function layerOf(file: string): string {
   const [top = '', second = ''] = file.split(sep);
   return top === 'src' ? second.replace(/\.[jt]s$/, '') : top;

@@ -43,6 +43,7 @@ export class DecodePool {
     const workerData: DecodeWorkerData = { types: options.types, transform: options.transform };
     this.#pool = new Piscina<DecodeTask, DecodeReply>({
       filename: fileURLToPath(DECODE_WORKER_URL),
+      name: 'decode',
       minThreads: options.workers,
       maxThreads: options.workers,
       idleTimeout: Number.POSITIVE_INFINITY,

@@ -1,2 +1,2 @@
 /** Where `tsc` puts the entry files of threads, seen from `dist/src/threads`. */
-export const DECODE_WORKER_URL = new URL('../../workers/decode.js', import.meta.url);
+export const DECODE_WORKER_URL = new URL('../../workers/decode.cjs', import.meta.url);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { suite, test } from 'node:test';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
@@ -93,3 +95,19 @@ suite('close', () => {
     await pool.close();
   });
 });
+
+/** In a process of its own, because what went wrong was the end of the process. */
+test('a pool may be closed while its threads load', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', CLOSE_EARLY]);
+  assert.equal(stdout, 'done');
+});
+
+const CLOSE_EARLY = `
+  import { setTimeout as sleep } from 'node:timers/promises';
+  import { DecodePool } from '${new URL('../../src/threads/decode-pool.js', import.meta.url)}';
+  for (let waitMs = 20; waitMs < 120; waitMs += 3) {
+    const pool = new DecodePool({ types: 'lossless', transform: undefined, workers: 2, timeoutMs: 10_000 });
+    await sleep(waitMs);
+    await pool.close();
+  }
+  process.stdout.write('done');`;
