@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigurationError } from '../../src/errors.js';
 import { CommitEvent, MessageEvent, type WalEvent } from '../../src/pgoutput/event.js';
 import type { WalStream } from '../../src/stream/wal-stream.js';
-import { sharedServer } from '../support/server.js';
+import { PG_MAJOR, sharedServer } from '../support/server.js';
 import { failure, idOf, range, Source, until } from './source.js';
 
 /** Often enough that several statuses were sent in {@link SETTLE_MS}. */
@@ -322,7 +322,13 @@ suite('acknowledgement', () => {
         const source = await Source.open(t, server());
         await source.query(`CREATE TABLE ${source.name}_other (note text)`);
         const stream = source.stream({ ack, feedbackIntervalMs });
-        const next = stream.nextEvent();
+        const kinds: string[] = [];
+        const consumed = (async () => {
+          for await (const event of stream) {
+            kinds.push(event.kind);
+            if (ack === 'manual' && event.kind === 'commit') stream.ack(event);
+          }
+        })();
         for (let round = 0; round < 3; round++) {
           await source.query(`INSERT INTO ${source.name}_other SELECT repeat('x', 500) FROM generate_series(1, 2000)`);
           const written = await source.lsn();
@@ -336,7 +342,10 @@ suite('acknowledgement', () => {
           return (await source.lsn(slot)) >= written;
         }, 'the WAL is not pinned');
         await stream.stop();
-        await next;
+        await consumed;
+        // Up to 14 a transaction without published changes is sent all the same, empty.
+        if (PG_MAJOR >= 15) assert.deepEqual(kinds, []);
+        else assert.deepEqual([...new Set(kinds)], ['begin', 'commit']);
       });
     }
 
@@ -345,11 +354,19 @@ suite('acknowledgement', () => {
       await source.query(`CREATE TABLE ${source.name}_other (note text)`);
       await source.insert(1);
       const stream = source.stream({ ack: 'manual', feedbackIntervalMs });
+      await take(stream, 'insert');
       const commit = await take(stream, 'commit');
       await source.query(`INSERT INTO ${source.name}_other SELECT repeat('x', 500) FROM generate_series(1, 2000)`);
-      assert.equal(await stream.nextEvent({ timeoutMs: SETTLE_MS }), null);
+      const empty: CommitEvent[] = [];
+      for (let event = await stream.nextEvent({ timeoutMs: SETTLE_MS }); event; ) {
+        if (event instanceof CommitEvent) empty.push(event);
+        event = await stream.nextEvent({ timeoutMs: SETTLE_MS });
+      }
+      for (const one of empty) stream.ack(one);
+      await sleep(SETTLE_MS);
       assert.ok((await source.confirmed()) < commit.commitEndLsn);
-      stream.ack(commit);
+      // All before it too: up to 14, CREATE TABLE came as a transaction.
+      stream.ack(commit.commitEndLsn);
       const written = await source.lsn();
       await until(async () => (await source.confirmed()) >= written, 'it is idle again');
     });
@@ -359,13 +376,13 @@ suite('acknowledgement', () => {
       await source.query(`CREATE TABLE ${source.name}_other (note text)`);
       await source.insert(1, 40_000, 200);
       const stream = source.stream({ feedbackIntervalMs, maxInFlightBytes: 1024 * 1024 });
-      const begin = await take(stream, 'begin');
-      await take(stream, 'insert');
+      const { commitLsn } = await take(stream, 'insert');
+      assert.ok(commitLsn !== undefined);
       await source.query(`INSERT INTO ${source.name}_other SELECT repeat('x', 500) FROM generate_series(1, 2000)`);
       await sleep(SETTLE_MS * 2);
-      assert.ok((await source.confirmed()) < begin.commitLsn);
+      assert.ok((await source.confirmed()) < commitLsn);
       await stream.stop({ drain: 'none' });
-      assert.ok((await source.confirmed()) < begin.commitLsn);
+      assert.ok((await source.confirmed()) < commitLsn);
       assert.equal((await source.rest()).length, 40_000);
     });
   });

@@ -18,27 +18,29 @@ export class Source {
   readonly name: string;
   readonly server: EmbeddedServer;
   readonly client: pg.Client;
-  readonly #t: TestContext;
+  readonly #streams: WalStream[] = [];
 
   static async open(
     t: TestContext,
     server: EmbeddedServer,
     columns = 'id int PRIMARY KEY, note text',
   ): Promise<Source> {
-    const source = new Source(t, server, await connect(server));
-    t.after(() => source.client.end());
+    const source = new Source(server, await connect(server));
+    t.after(async () => {
+      for (const stream of source.#streams) await stream.stop({ drain: 'none' });
+      await source.client.end();
+      await dropSlots(server, source.name);
+    });
     const { name } = source;
     await source.client.query(`CREATE TABLE ${name} (${columns}); CREATE PUBLICATION ${name} FOR TABLE ${name}`);
     await source.client.query(`SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`);
-    t.after(() => dropSlots(server, name));
     return source;
   }
 
-  private constructor(t: TestContext, server: EmbeddedServer, client: pg.Client) {
+  private constructor(server: EmbeddedServer, client: pg.Client) {
     this.name = `source_${++sources}`;
     this.server = server;
     this.client = client;
-    this.#t = t;
   }
 
   /** A stream from the slot; closed with the test. */
@@ -49,7 +51,7 @@ export class Source {
       publications: this.name,
       ...options,
     });
-    this.#t.after(() => stream.stop({ drain: 'none' }));
+    this.#streams.push(stream);
     return stream;
   }
 

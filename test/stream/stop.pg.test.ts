@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { SlotError } from '../../src/errors.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import type { WalStream } from '../../src/stream/wal-stream.js';
-import { sharedServer } from '../support/server.js';
+import { PG_MAJOR, sharedServer } from '../support/server.js';
 import { drain, failure, idOf, PATIENCE_MS, range, Source } from './source.js';
 
 const INSERT = 'I'.charCodeAt(0);
@@ -88,16 +88,21 @@ suite('stopLsn', () => {
   test('on an idle server only keepalives pass it', async (t) => {
     const source = await Source.open(t, server());
     await source.query(`CREATE TABLE ${source.name}_other (id int)`);
+    // Up to 14 a transaction without published changes is sent all the same, empty.
+    const empty = async (stream: WalStream) => {
+      const kinds = (await drain(stream)).map((event) => event.kind);
+      assert.deepEqual(kinds, PG_MAJOR >= 15 ? [] : kinds.map((_, at) => (at % 2 === 0 ? 'begin' : 'commit')));
+    };
     // In the past, at the very end, and in a future that comes with writes that are not published.
     assert.deepEqual(await drain(source.stream({ stopLsn: 1n })), []);
     await source.free();
-    assert.deepEqual(await drain(source.stream({ stopLsn: await source.lsn() })), []);
+    await empty(source.stream({ stopLsn: await source.lsn() }));
     await source.free();
     const stopLsn = (await source.lsn()) + 20_000n;
-    const ended = drain(source.stream({ stopLsn }));
+    const ended = empty(source.stream({ stopLsn }));
     await sleep(300);
     await source.query(`INSERT INTO ${source.name}_other SELECT generate_series(1, 2000)`);
-    assert.deepEqual(await ended, []);
+    await ended;
     assert.ok((await source.lsn()) >= stopLsn);
   });
 
