@@ -1,5 +1,5 @@
 /**
- * First byte of a pgoutput message of protocol 1.
+ * First byte of a pgoutput message.
  *
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
@@ -14,8 +14,19 @@ export const MessageTag = {
   delete: 0x44, // D
   truncate: 0x54, // T
   message: 0x4d, // M
-  /** Of protocol 2; a PostgreSQL 18 server can send it in protocol 1 too, without a streamed transaction. */
+
+  /* Protocol 2. A PostgreSQL 18 server can send Stream Abort in protocol 1 too, without a streamed transaction. */
+  streamStart: 0x53, // S
+  streamStop: 0x45, // E
+  streamCommit: 0x63, // c
   streamAbort: 0x41, // A
+
+  /* Protocol 3. A two-phase slot sends them in every protocol. */
+  beginPrepare: 0x62, // b
+  prepare: 0x50, // P
+  commitPrepared: 0x4b, // K
+  rollbackPrepared: 0x72, // r
+  streamPrepare: 0x70, // p
 } as const;
 
 /** What precedes a tuple in Update and Delete. */

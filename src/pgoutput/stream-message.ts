@@ -1,0 +1,73 @@
+import { ByteReader } from '../protocol/byte-reader.js';
+
+/*
+ * Messages of protocol 2: transactions sent before they commit. `[start, end)` begins at the tag.
+ *
+ * Between Stream Start and Stream Stop, every Insert, Update, Delete, Truncate, Relation, Type and Message has the xid
+ * of its subtransaction after its tag (a Message that of its transaction).
+ * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ */
+
+/** Bytes of the xid after the tag of a message in a streamed block. */
+export const STREAMED_XID_BYTES = 4;
+
+export interface StreamStart {
+  readonly xid: number;
+  /** Whether this is the transaction's first block. */
+  readonly isFirst: boolean;
+}
+
+/** Stream Start: 'S' xid:Int32 firstSegment:Int8 */
+export function parseStreamStart(bytes: Buffer, start: number, end: number): StreamStart {
+  const reader = new ByteReader(bytes, start + 1, end);
+  const message = { xid: reader.uint32(), isFirst: reader.uint8() === 1 };
+  reader.expectEnd();
+  return message;
+}
+
+/** Stream Stop: 'E' */
+export function parseStreamStop(bytes: Buffer, start: number, end: number): void {
+  new ByteReader(bytes, start + 1, end).expectEnd();
+}
+
+export interface StreamCommit {
+  readonly xid: number;
+  readonly commitLsn: bigint;
+  /** Position after the commit record: what is acknowledged. */
+  readonly commitEndLsn: bigint;
+  /** Microseconds since 2000-01-01 UTC. */
+  readonly commitTimeUs: bigint;
+}
+
+/** Stream Commit: 'c' xid:Int32 flags:Int8 commitLsn:Int64 endLsn:Int64 commitTime:Int64 */
+export function parseStreamCommit(bytes: Buffer, start: number, end: number): StreamCommit {
+  const reader = new ByteReader(bytes, start + 1, end);
+  const xid = reader.uint32();
+  reader.uint8();
+  const commitLsn = reader.uint64();
+  const commitEndLsn = reader.uint64();
+  const commitTimeUs = reader.int64();
+  reader.expectEnd();
+  return { xid, commitLsn, commitEndLsn, commitTimeUs };
+}
+
+export interface StreamAbort {
+  readonly xid: number;
+  /** The subtransaction whose changes are discarded; the xid itself when all are. */
+  readonly subxid: number;
+  /** LSN and time of the abort, with streaming: parallel (protocol 4); microseconds since 2000-01-01 UTC. */
+  readonly abortLsn: bigint | undefined;
+  readonly abortTimeUs: bigint | undefined;
+}
+
+/** Stream Abort: 'A' xid:Int32 subxid:Int32 [abortLsn:Int64 abortTime:Int64] */
+export function parseStreamAbort(bytes: Buffer, start: number, end: number): StreamAbort {
+  const reader = new ByteReader(bytes, start + 1, end);
+  const xid = reader.uint32();
+  const subxid = reader.uint32();
+  const hasPosition = reader.remaining > 0;
+  const abortLsn = hasPosition ? reader.uint64() : undefined;
+  const abortTimeUs = hasPosition ? reader.int64() : undefined;
+  reader.expectEnd();
+  return { xid, subxid, abortLsn, abortTimeUs };
+}
