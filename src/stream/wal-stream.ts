@@ -1,4 +1,3 @@
-import { setImmediate as nextTick } from 'node:timers/promises';
 import { orAbort } from '../connection/connect-deadline.js';
 import { ConfigurationError } from '../errors.js';
 import {
@@ -12,7 +11,7 @@ import {
 } from '../options.js';
 import { acknowledgementUnit, CommitEvent, MessageEvent, type WalEvent } from '../pgoutput/event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
-import { ConsumerPlace } from './consumer-place.js';
+import { Consumer, type StreamLife } from './consumer.js';
 import { Intake } from './intake.js';
 import { LagProbe } from './lag-probe.js';
 import { openStream } from './open-stream.js';
@@ -20,13 +19,7 @@ import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
 import type { WalStreamStats } from './stream-stats.js';
 
-/** A loop over events that are there already lets timers and sockets have their turn after this time. */
-const MAX_LOOP_MS = 10;
-/** Events of a quick consumer between two looks at the clock. It may turn slow at any of them, and the server waits. */
-const EVENTS_PER_CLOCK_CHECK = 8;
 const STATS_SAMPLE_MS = 1_000;
-
-type ConsumerStyle = 'events' | 'batches' | 'raw';
 
 /**
  * A logical replication stream: connects, decodes in worker threads and delivers in exact order, at least once.
@@ -39,6 +32,7 @@ type ConsumerStyle = 'events' | 'batches' | 'raw';
 export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   readonly #options: ResolvedStreamOptions;
   readonly #intake: Intake;
+  readonly #consumer: Consumer;
   readonly #lagProbe: LagProbe;
   readonly #rates = new RateMeter();
   #started: Promise<void> | undefined;
@@ -49,25 +43,15 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   #warnings: readonly string[] = [];
   #sampler: NodeJS.Timeout | undefined;
 
-  #style: ConsumerStyle | undefined;
-  /** Where the consumer is; `undefined` between two batches. */
-  #place: ConsumerPlace | undefined;
-  /** Whether the batch before ended within a transaction. */
-  #leftInTransaction = false;
-  #pulling = false;
-  /** Whether the consumer is in a loop, and so will come back. */
-  #looping = false;
-  #drain: { readonly resolve: () => void } | undefined;
   #over = false;
   /** What an abort is to be reported with, when the consumer comes back. */
   #abortReason: { readonly reason: unknown } | undefined;
-  #lastTickAt = 0;
-  #eventsToClockCheck = 0;
 
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
     this.#intake = new Intake(this.#options);
+    this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
 
@@ -92,9 +76,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * follows its commit. Leaving the loop closes the stream.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<WalEvent> {
-    this.#choose('events');
-    this.#looping = true;
-    return this.#iterate(() => this.#nextInBatch() as IteratorResult<WalEvent>);
+    return this.#consumer.events();
   }
 
   /**
@@ -102,16 +84,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * in a batch are acknowledged when the consumer comes back for the next.
    */
   batches(): AsyncIterableIterator<WalBatch> {
-    this.#choose('batches');
-    this.#looping = true;
-    return this.#iterate<WalBatch>(() => DONE);
+    return this.#consumer.batches();
   }
 
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
   rawMessages(): AsyncIterableIterator<RawMessage> {
-    this.#choose('raw');
-    this.#looping = true;
-    return this.#iterate(() => this.#nextInBatch() as IteratorResult<RawMessage>);
+    return this.#consumer.rawMessages();
   }
 
   /**
@@ -119,26 +97,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * aborted `signal` rejects with its reason. Either way nothing is lost: the event comes with the next call.
    */
   async nextEvent(options: NextEventOptions = {}): Promise<WalEvent | null | undefined> {
-    this.#choose('events');
-    const { signal, timeoutMs } = resolveNextEventOptions(options);
-    this.#enter();
-    try {
-      signal?.throwIfAborted();
-      const deadline = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
-      for (;;) {
-        const result = this.#nextInBatch() as IteratorResult<WalEvent>;
-        if (!result.done) {
-          await this.#yieldWhenDue();
-          return result.value;
-        }
-        const remainingMs = deadline === undefined ? undefined : deadline - performance.now();
-        const outcome = await this.#advance({ signal, timeoutMs: remainingMs });
-        if (outcome === 'ended') return undefined;
-        if (outcome === 'timeout') return null;
-      }
-    } finally {
-      this.#pulling = false;
-    }
+    return this.#consumer.nextEvent(resolveNextEventOptions(options));
   }
 
   /**
@@ -152,7 +111,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     }
     const { frontier } = this.#intake;
     if (typeof position === 'bigint') {
-      frontier.deliverThrough(this.#place?.unitsPassed ?? 0);
+      frontier.deliverThrough(this.#consumer.unitsPassed);
       frontier.finishUpTo(position);
       return;
     }
@@ -210,12 +169,30 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const { drain, timeoutMs } = resolveStopOptions(options);
-    if (this.#startedAt !== 0 && !this.#over && drain === 'transaction') await this.#drained(timeoutMs);
+    if (this.#startedAt !== 0 && !this.#over && drain === 'transaction') await this.#consumer.drained(timeoutMs);
     await this.#close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop({ drain: 'none' });
+  }
+
+  #life(): StreamLife {
+    const stream = this;
+    return {
+      get started() {
+        return stream.#startedAt !== 0;
+      },
+      get over() {
+        return stream.#over;
+      },
+      get closing() {
+        return stream.#closing !== undefined;
+      },
+      start: () => this.start(),
+      close: () => this.#close(),
+      closed: () => this.#closed(),
+    };
   }
 
   async #start(): Promise<void> {
@@ -253,195 +230,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     this.#rates.sample(performance.now(), [this.#intake.copy?.bytesRead ?? 0, this.#intake.changesReceived]);
   }
 
-  /** One consumer, one way: what a batch has given to one cannot be given to another. */
-  #choose(style: ConsumerStyle): void {
-    if (this.#style === style) return;
-    if (this.#style !== undefined) {
-      throw new ConfigurationError(`the stream is consumed as ${this.#style}; it cannot be consumed as ${style} too`, {
-        option: 'consumer',
-      });
-    }
-    this.#style = style;
-    this.#intake.decide(style === 'raw' ? 'raw' : 'events');
-  }
-
-  #enter(): void {
-    if (this.#pulling) {
-      throw new ConfigurationError('one call waits for the stream already: consume it one at a time', {
-        option: 'consumer',
-      });
-    }
-    this.#pulling = true;
-  }
-
-  /** An iterator over what `nextInBatch` finds in the current batch or, for whole batches, over those. */
-  #iterate<T>(nextInBatch: () => IteratorResult<T>): AsyncIterableIterator<T> {
-    const pull = async (): Promise<IteratorResult<T>> => {
-      this.#enter();
-      try {
-        for (;;) {
-          if ((await this.#advance({})) === 'ended') return { done: true, value: undefined };
-          if (this.#style === 'batches') return { done: false, value: this.#place?.decoded.batch as T };
-          const result = nextInBatch();
-          if (!result.done) return result;
-        }
-      } finally {
-        this.#pulling = false;
-      }
-    };
-    const rest = async (result: IteratorResult<T>): Promise<IteratorResult<T>> => {
-      await this.#yieldWhenDue();
-      return result;
-    };
-    return {
-      next: () => {
-        if (this.#pulling) return pull();
-        const result = nextInBatch();
-        if (result.done) return pull();
-        return --this.#eventsToClockCheck <= 0 && this.#checkClock() ? rest(result) : Promise.resolve(result);
-      },
-      return: async () => {
-        await this.#close();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  /** The next item of the current batch. That the consumer asks for it finishes the units before. */
-  #nextInBatch(): IteratorResult<WalEvent | RawMessage> {
-    const place = this.#place;
-    if (place === undefined || this.#over) return DONE;
-    if (this.#options.ack === 'auto') this.#intake.frontier.finishThrough(place.unitsPassed);
-    if (this.#drain !== undefined && !place.inTransaction) return DONE;
-    return place.next();
-  }
-
-  /** Finishes the current batch and takes the next. */
-  async #advance(wait: { signal?: AbortSignal; timeoutMs?: number }): Promise<'taken' | 'ended' | 'timeout'> {
-    if (!(await this.#startedWithin(wait))) return 'timeout';
-    const { queue } = this.#intake;
-    for (;;) {
-      if (this.#over) return this.#reportEnd();
-      this.#finishPlace();
-      if (this.#drain !== undefined && !this.#leftInTransaction) return this.#finish(undefined);
-      await this.#yieldWhenDue();
-      const taken = this.#intake.take();
-      if (taken !== undefined) {
-        this.#place =
-          this.#style === 'batches'
-            ? ConsumerPlace.wholeBatch(taken, this.#drain !== undefined)
-            : ConsumerPlace.inBatch(taken);
-        return 'taken';
-      }
-      const { ended } = queue;
-      if (ended !== undefined) return this.#finish(ended.error);
-      if (!(await this.#wait(wait))) return 'timeout';
-    }
-  }
-
-  /** Waits for the start; `false` when the time is up before. A start that was stopped is no error to a consumer. */
-  async #startedWithin(wait: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean> {
-    if (this.#startedAt !== 0 || this.#closing !== undefined) return true;
-    const started = this.start().catch((error: unknown) => {
-      if (this.#closing === undefined) throw error;
-    });
-    const { signal, timeoutMs } = wait;
-    if (signal === undefined && timeoutMs === undefined) {
-      await started;
-      return true;
-    }
-    const limit = new AbortController();
-    const onAbort = () => limit.abort(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const timer = timeoutMs === undefined ? undefined : setTimeout(() => limit.abort(TIME_IS_UP), timeoutMs);
-    try {
-      await orAbort(started, limit.signal);
-      return true;
-    } catch (error) {
-      if (error === TIME_IS_UP) return false;
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
-  #finishPlace(): void {
-    const place = this.#place;
-    if (place === undefined) return;
-    const { frontier } = this.#intake;
-    if (this.#options.ack === 'auto') frontier.finishThrough(place.unitsPassed);
-    else frontier.deliverThrough(place.unitsPassed);
-    this.#leftInTransaction = place.inTransaction;
-    this.#place = undefined;
-    this.#intake.finishBatch(place.decoded);
-  }
-
-  /** Waits until there is something to take; `false` when the time is up before. */
-  async #wait(options: { signal?: AbortSignal; timeoutMs?: number }): Promise<boolean> {
-    const { queue } = this.#intake;
-    const { signal, timeoutMs } = options;
-    if (timeoutMs === undefined && signal === undefined) {
-      await queue.wait();
-      this.#lastTickAt = performance.now();
-      return true;
-    }
-    if (timeoutMs !== undefined && timeoutMs <= 0) return false;
-    let timer: NodeJS.Timeout | undefined;
-    let timedOut = false;
-    const wake = () => queue.wake();
-    if (timeoutMs !== undefined) {
-      timer = setTimeout(() => {
-        timedOut = true;
-        queue.wake();
-      }, timeoutMs);
-    }
-    signal?.addEventListener('abort', wake, { once: true });
-    try {
-      await queue.wait();
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', wake);
-    }
-    signal?.throwIfAborted();
-    return !timedOut || queue.length > 0;
-  }
-
-  /** The stream is over: closes everything, then throws what ended it. */
-  async #finish(error: unknown): Promise<'ended'> {
-    await this.#close();
-    if (error !== undefined) throw error;
-    return 'ended';
-  }
-
-  /** The stream was closed from elsewhere: an abort is thrown, once. */
-  async #reportEnd(): Promise<'ended'> {
+  /** An abort is thrown to the consumer, once. */
+  async #closed(): Promise<void> {
     await this.#closing;
     const aborted = this.#abortReason;
     this.#abortReason = undefined;
     if (aborted !== undefined) throw aborted.reason;
-    return 'ended';
-  }
-
-  /** Resolves when the consumer has come to the end of its transaction, or `timeoutMs` later. */
-  async #drained(timeoutMs: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      const others = this.#drain;
-      this.#drain = {
-        resolve: () => {
-          others?.resolve();
-          clearTimeout(timer);
-          resolve();
-        },
-      };
-      // A consumer that polls may never come back: it is not waited for.
-      if (!this.#looping && !this.#pulling) this.#drain.resolve();
-      this.#intake.queue.wake();
-    });
   }
 
   #close(): Promise<void> {
@@ -460,33 +254,11 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       await this.#started?.catch(() => {});
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
-      this.#drain?.resolve();
+      this.#consumer.release();
     }
   }
-
-  /** A loop over what is there already runs on microtasks alone, which would starve timers and sockets. */
-  async #yieldWhenDue(): Promise<void> {
-    if (!this.#isRestDue()) return;
-    await nextTick();
-    this.#lastTickAt = performance.now();
-  }
-
-  /** Whether a rest is due. The clock is cheap beside a slow consumer: there it is looked at for every event. */
-  #checkClock(): boolean {
-    const isDue = this.#isRestDue();
-    this.#eventsToClockCheck = isDue ? 1 : EVENTS_PER_CLOCK_CHECK;
-    return isDue;
-  }
-
-  #isRestDue(): boolean {
-    return performance.now() - this.#lastTickAt >= MAX_LOOP_MS;
-  }
 }
-
-const TIME_IS_UP = Symbol('time is up');
 
 function stoppedError(): ConfigurationError {
   return new ConfigurationError('the stream has been stopped', { option: 'start' });
 }
-
-const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
