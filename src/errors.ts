@@ -14,7 +14,8 @@ export type WalStreamErrorCode =
   | 'ERR_SLOT'
   | 'ERR_PROTOCOL'
   | 'ERR_DECODE'
-  | 'ERR_WORKER';
+  | 'ERR_WORKER'
+  | 'ERR_SPILL';
 
 /** Base class of every error that this library throws on purpose. */
 export abstract class WalStreamError extends Error {
@@ -201,6 +202,18 @@ export class WorkerError extends WalStreamError {
     this.lsn = details.lsn;
     this.relation = details.relation;
     this.ordinal = details.ordinal;
+  }
+}
+
+/** A large transaction could not be kept on disk: the disk is full, or its file is not as it was written. */
+export class SpillError extends WalStreamError {
+  readonly code = 'ERR_SPILL';
+  readonly path: string;
+
+  /** `cause` carries the system's `errno`. */
+  constructor(message: string, details: { path: string; cause?: unknown }) {
+    super(message, false, details.cause);
+    this.path = details.path;
   }
 }
 
