@@ -32,10 +32,10 @@ describe('spill file', () => {
   test('gives back what was written, in order', async (t) => {
     const path = await folder(t);
     const stretches = fc.array(
-      fc.record({
-        index: fc.uint32Array({ maxLength: 40 }),
-        data: fc.uint8Array({ maxLength: 300 }),
-      }),
+      fc.record(
+        { index: fc.uint32Array({ maxLength: 40 }), data: fc.uint8Array({ maxLength: 300 }) },
+        { noNullPrototype: true },
+      ),
       { maxLength: 6 },
     );
     let files = 0;
