@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 /** The repository; this file is dist/test/architecture.test.js in it. */
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 const cruiser = join(repository, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
-const sourceFolders = ['src', 'workers'];
+const sourceFolders = ['src', 'workers', 'examples'];
 
 interface Layer {
   readonly imports: readonly string[];
@@ -60,6 +60,9 @@ describe('what was built', () => {
       'src/stream/planted-missing.js': { source: "import './nowhere.js';", rule: 'no missing modules' },
       'src/elsewhere/planted.js': { source: "import '../errors.js';", rule: 'no unknown layers' },
       'src/lsn/planted.js': { source: "import './planted.js';", rule: 'no cycles' },
+      'examples/planted.js': { source: "import '../src/stream/planted.js';", rule: 'examples: layers' },
+      'examples/planted-pg.js': { source: "import 'pg';", rule: 'examples: packages' },
+      'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
       'workers/planted.js': { source: "import '../src/connection/planted.js';", rule: 'workers: layers' },
       'workers/planted-stream.js': { source: "export * from '../src/stream/planted.js';", rule: 'workers: layers' },
     };
@@ -141,6 +144,7 @@ describe('the sources, type-only imports included', () => {
         "const pg = createRequire(import.meta.url);\nexport const found = require('pg');",
       'src/elsewhere/planted.ts': "import type { Planted } from '../errors.js';",
       'workers/planted.ts': "import type { Planted } from '../src/stream/planted.js';",
+      'examples/planted.ts': "import type { WalStream } from '../src/index.js';",
     };
     const copy = await mkdtemp(join(tmpdir(), 'architecture-'));
     try {
@@ -160,7 +164,14 @@ interface Violation {
 }
 
 async function cruise(directory: string): Promise<{ modules: Set<string>; violations: Violation[] }> {
-  const args = [cruiser, '--config', '.dependency-cruiser.cjs', '--output-type', 'json', 'dist/src', 'dist/workers'];
+  const args = [
+    cruiser,
+    '--config',
+    '.dependency-cruiser.cjs',
+    '--output-type',
+    'json',
+    ...sourceFolders.map((folder) => `dist/${folder}`),
+  ];
   const output = await new Promise<string>((resolve, reject) => {
     execFile(process.execPath, args, { cwd: directory, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       // It exits with an error when there are violations, and prints them all the same.
