@@ -172,7 +172,10 @@ export class DecodeError extends WireError {
   readonly code = 'ERR_DECODE';
 }
 
-/** A worker thread threw, exited, ran out of memory or hung while it worked on a batch. */
+/**
+ * A worker thread threw, exited, ran out of memory or hung while it worked on a batch, twice. Everything before the
+ * change on which a transform threw is delivered first; where the thread was lost, everything before the batch.
+ */
 export class WorkerError extends WalStreamError {
   readonly code = 'ERR_WORKER';
   readonly exitCode: number | undefined;
@@ -180,7 +183,7 @@ export class WorkerError extends WalStreamError {
   readonly sequence: number;
   /** Position of the change or, when it is not known, of the first message of the batch. */
   readonly lsn: bigint | undefined;
-  /** `schema.table` of the change, where known. */
+  /** `schema.table` of the change, where known; with `per: 'batch'` of the first change of the batch. */
   readonly relation: string | undefined;
   readonly ordinal: number | undefined;
 

@@ -71,7 +71,7 @@ export interface WalStreamOptions {
   readonly feedbackIntervalMs?: number;
   /** A server that says nothing for so long is lost. Default: 60 000. */
   readonly livenessTimeoutMs?: number;
-  /** Bound on the creation of a slot, which waits for running transactions. Default: 60 000. */
+  /** Bound on the creation of a slot, which waits for running transactions. Default: 30 000. */
   readonly createSlotTimeoutMs?: number;
   /** Aborting ends the stream with the signal's reason. */
   readonly signal?: AbortSignal;

@@ -4,7 +4,6 @@ import { Transcoder } from '../pgoutput/transcoder.js';
 import { WalBatch } from '../pgoutput/wal-batch.js';
 import { DecodePool } from '../threads/decode-pool.js';
 import type { DecodeTask } from '../threads/decode-task.js';
-import { decodeError } from '../threads/error-codec.js';
 import { unpackValue } from '../threads/value-codec.js';
 import type { CutBatch } from './batch-cutter.js';
 import { RawBatch } from './raw-batch.js';
@@ -18,7 +17,7 @@ export interface Decoded {
   readonly error: unknown;
 }
 
-/** What is left of a batch that could not be decoded. */
+/** What is left of a batch of which nothing came back. */
 const NO_EVENTS: PackedBatch = { index: new Uint32Array(0), data: new Uint8Array(0) };
 
 /** What the consumer wants of batches. */
@@ -74,9 +73,9 @@ export class DecodePipeline {
 
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
-      const reply = await this.#pool.decode(taskFrom(cut), cut.firstLsn);
-      const batch = new WalBatch(cut.position, reply, this.#hasTransform ? unpackValue : undefined);
-      this.#done({ cut, batch, error: reply.error === undefined ? undefined : decodeError(reply.error) });
+      const packed = await this.#pool.decode(taskFrom(cut), cut.firstLsn);
+      const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
+      this.#done({ cut, batch, error: packed.error });
     } catch (error) {
       this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
     }

@@ -1,3 +1,4 @@
+import { findingText } from '../catalog/finding.js';
 import { firstError, judge } from '../catalog/preflight.js';
 import { readFacts } from '../catalog/preflight-facts.js';
 import { publicationErrorFrom } from '../catalog/publications.js';
@@ -17,7 +18,7 @@ export interface OpenStream {
   readonly feedbackIntervalMs: number;
   /** Where the slot is. */
   readonly confirmedFlushLsn: bigint;
-  /** What is not wrong enough to keep the stream from starting. */
+  /** What is not wrong enough to keep the stream from starting, with the statements that mend it. */
   readonly warnings: readonly string[];
   readonly serverVersion: number;
 }
@@ -81,5 +82,5 @@ async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: A
   const error = firstError(findings);
   if (error !== undefined) throw error;
   const { walSenderTimeoutMs } = facts.server;
-  return { host: session.host, walSenderTimeoutMs, warnings: findings.map((finding) => finding.message) };
+  return { host: session.host, walSenderTimeoutMs, warnings: findings.map(findingText) };
 }

@@ -17,6 +17,8 @@ export interface WalStreamStats {
   /** Bytes and batches received and not yet taken by the consumer. */
   readonly inFlightBytes: number;
   readonly inFlightBatches: number;
+  /** Threads that decode: the option, or what it is by default on this machine. */
+  readonly workers: number;
   /** Batches decoded by workers, and on the main thread. */
   readonly workerBatches: number;
   readonly inlineBatches: number;

@@ -66,7 +66,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     return this.#started;
   }
 
-  /** What the checks at the start found that does not keep the stream from working. */
+  /** What the checks at the start found that does not keep the stream from working, with the statements that mend it. */
   get warnings(): readonly string[] {
     return this.#warnings;
   }
@@ -150,6 +150,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       readDelayMs: copy?.readDelayMs ?? 0,
       inFlightBytes: intake.inFlightBytes,
       inFlightBatches: intake.inFlightBatches,
+      workers: this.#options.workers,
       workerBatches: pipeline.pool.batches,
       inlineBatches: pipeline.inlineBatches,
       workerRestarts: pipeline.pool.restarts,

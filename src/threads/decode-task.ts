@@ -32,7 +32,7 @@ export interface DecodeTask {
   readonly ordinal: number;
 }
 
-/** What a transform failed on. */
+/** What a transform failed on: a change, or the first one of a batch that it was given whole. */
 export interface TransformFailure {
   readonly error: EncodedError;
   readonly lsn: bigint | undefined;
@@ -46,6 +46,7 @@ export interface DecodeReply {
   readonly data: Uint8Array;
   /** What stopped the decoding after the last event. */
   readonly error: EncodedError | undefined;
+  /** What stopped the transform, before that, after the last event. */
   readonly transformFailure: TransformFailure | undefined;
   /** Time that the worker spent on it. */
   readonly busyMs: number;

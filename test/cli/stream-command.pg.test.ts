@@ -345,7 +345,7 @@ describe('failures: one line on stderr, exit code 1', () => {
 
   test('a missing slot', async (t) => {
     const source = await Source.open(t);
-    await fails([...source.args(), '-S', 'nowhere'], /slot nowhere does not exist/);
+    await fails([...source.args(), '-S', 'nowhere'], /slot nowhere does not exist; --create-slot creates it/);
   });
 
   test('a slot that is in use', async (t) => {
