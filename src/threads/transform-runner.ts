@@ -1,5 +1,12 @@
 import type { RowEvent } from '../pgoutput/event.js';
-import { EVENT_CODE_MASK, EVENT_WORDS, EventFlag, EventWord, isRowCode } from '../pgoutput/packed-batch.js';
+import {
+  EVENT_CODE_MASK,
+  EVENT_WORDS,
+  EventFlag,
+  EventWord,
+  isRowCode,
+  SUBXID_BYTES,
+} from '../pgoutput/packed-batch.js';
 import type { TranscodeResult } from '../pgoutput/transcoder.js';
 import { type BatchPosition, WalBatch } from '../pgoutput/wal-batch.js';
 import { PackWriter } from '../types/pack-writer.js';
@@ -38,6 +45,10 @@ export class TransformRunner {
       const values = this.#per === 'batch' ? await this.#transformBatch(events) : undefined;
       const { index, data } = packed;
       for (let at = 0; at < index.length; at += EVENT_WORDS) {
+        if ((index[at] & EventFlag.streamed) !== 0) {
+          const rows = index[at + EventWord.oldStart];
+          append(out, data.subarray(rows - SUBXID_BYTES, rows));
+        }
         const start = out.position;
         if (isRowCode(index[at] & EVENT_CODE_MASK)) {
           let value = values === undefined ? this.#transformChange(events[row]) : values[row];
