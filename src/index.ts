@@ -54,6 +54,7 @@ export {
 export { Lsn } from './lsn.js';
 export type { NextEventOptions, SlotOptions, StopOptions, TransformOptions, WalStreamOptions } from './options.js';
 export {
+  type AcknowledgeableEvent,
   BeginEvent,
   CommitEvent,
   MessageEvent,
@@ -67,8 +68,16 @@ export {
 } from './pgoutput/event.js';
 export type { EventJson } from './pgoutput/event-base.js';
 export type { JsonValue, Row } from './pgoutput/event-json.js';
+export {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './pgoutput/prepared-event.js';
 export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
+export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export type { RawMessage } from './stream/raw-batch.js';
 export type { WalStreamStats } from './stream/stream-stats.js';

@@ -8,7 +8,11 @@ import {
 } from './connection/connection-config.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './connection/copy-both.js';
 import { ConfigurationError } from './errors.js';
-import { type PgoutputOptions, resolvePgoutputOptions } from './protocol/pgoutput-options.js';
+import {
+  type PgoutputOptions,
+  type PgoutputProtoVersion,
+  resolvePgoutputOptions,
+} from './protocol/pgoutput-options.js';
 import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
 import type { TransformSource } from './threads/decode-task.js';
 import type { TypesMode } from './types/column-writer.js';
@@ -42,8 +46,23 @@ export interface WalStreamOptions {
   readonly connection?: ConnectionInput;
   readonly slot: string | SlotOptions;
   readonly publications: string | readonly string[];
-  /** Protocol of pgoutput; default 1. */
-  readonly protoVersion?: 1;
+  /**
+   * Protocol version of pgoutput: 1; 2 for `streaming` (PostgreSQL 14+); 3 for `twoPhase` (15+); 4 for
+   * `streaming: 'parallel'` (16+). Default: the newest that the server has.
+   */
+  readonly protoVersion?: PgoutputProtoVersion;
+  /**
+   * Large transactions, beyond the server's `logical_decoding_work_mem`, before they commit: in blocks between
+   * streamStart and streamStop, ended by streamCommit, streamAbort or streamPrepare. `on` (PostgreSQL 14+), `parallel`
+   * (16+: streamAbort says where and when). Default: `off`, every change belongs to a committed transaction.
+   */
+  readonly streaming?: 'off' | 'on' | 'parallel';
+  /**
+   * Prepared transactions when they are prepared (PostgreSQL 15+), and later whether they were committed or rolled
+   * back: their changes come once, so acknowledge a prepare only when they are safe. A slot that was created without
+   * two_phase is given it, for good, and from then on refuses streams without this option. Default: false.
+   */
+  readonly twoPhase?: boolean;
   /** Ask for column values in binary form where the type has one. Default: false. */
   readonly binary?: boolean;
   /** Deliver logical decoding messages. Default: false. */
@@ -123,6 +142,8 @@ const KNOWN_OPTIONS = new Set([
   'slot',
   'publications',
   'protoVersion',
+  'streaming',
+  'twoPhase',
   'binary',
   'messages',
   'origin',
@@ -152,7 +173,12 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
   refuseUnknown(options, KNOWN_OPTIONS, '');
   const pgoutput = resolvePgoutputOptions({
     publications: publicationsFrom(options.publications),
-    protoVersion: oneOf(options.protoVersion, 'protoVersion', [1] as const, 1),
+    protoVersion:
+      options.protoVersion === undefined
+        ? 'newest'
+        : oneOf(options.protoVersion, 'protoVersion', [1, 2, 3, 4] as const, 1),
+    streaming: oneOf(options.streaming, 'streaming', ['off', 'on', 'parallel'] as const, 'off'),
+    twoPhase: flag(options.twoPhase, 'twoPhase'),
     binary: flag(options.binary, 'binary'),
     messages: flag(options.messages, 'messages'),
     origin: oneOf(options.origin, 'origin', ['any', 'none'] as const, 'any'),

@@ -19,6 +19,9 @@ export interface StreamFlags {
   readonly stopLsn?: bigint;
   readonly maxEvents?: number;
   readonly rate?: boolean;
+  readonly streaming?: 'on' | 'parallel';
+  readonly twoPhase?: boolean;
+  readonly protoVersion?: 1 | 2 | 3 | 4;
   readonly format: OutputFormat;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
@@ -43,6 +46,9 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     // What was printed is acknowledged, and only once the system has taken it.
     ack: 'manual',
     ...(flags.startLsn !== undefined && { startLsn: flags.startLsn }),
+    ...(flags.streaming !== undefined && { streaming: flags.streaming }),
+    ...(flags.twoPhase !== undefined && { twoPhase: flags.twoPhase }),
+    ...(flags.protoVersion !== undefined && { protoVersion: flags.protoVersion }),
     ...(flags.stopLsn !== undefined && { stopLsn: flags.stopLsn }),
     signal: abort.signal,
   });

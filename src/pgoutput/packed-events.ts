@@ -1,5 +1,5 @@
 import type { Row } from './event-json.js';
-import { EVENT_WORDS, EventFlag, EventWord, type PackedBatch } from './packed-batch.js';
+import { EVENT_WORDS, EventFlag, EventWord, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
 import type { Relation, RelationVersion } from './relation.js';
 
 /** Reads a value that a transform returned. */
@@ -45,6 +45,12 @@ export class PackedEvents {
     const low = this.#words[at + EventWord.lsnLow];
     // Below 2^53 one conversion does; 0x200000 is 2^53 / 2^32.
     return high < 0x200000 ? BigInt(high * 0x100000000 + low) : (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  /** The subtransaction's xid; `undefined` outside a streamed block. */
+  subxidAt(at: number): number | undefined {
+    if (!this.hasFlag(at, EventFlag.streamed)) return undefined;
+    return this.#data.readUInt32BE(this.#words[at + EventWord.oldStart] - SUBXID_BYTES);
   }
 
   relationAt(at: number): RelationVersion {

@@ -5,15 +5,26 @@ import {
   MessageEvent,
   OriginEvent,
   RelationEvent,
+  type StreamedXids,
   TruncateEvent,
   TypeEvent,
   type WalEvent,
 } from './event.js';
 import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, type PackedBatch } from './packed-batch.js';
 import { PackedEvents, type ValueReader } from './packed-events.js';
+import {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './prepared-event.js';
+import { parseBeginPrepare, parseCommitPrepared, parsePrepare, parseRollbackPrepared } from './prepared-message.js';
 import type { RelationVersion } from './relation.js';
 import { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
-import { type BatchStart, TransactionContext } from './transaction-context.js';
+import { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
+import { parseStreamAbort, parseStreamCommit, parseStreamStart } from './stream-message.js';
+import { type BatchStart, type OpenTransaction, TransactionContext } from './transaction-context.js';
 
 /** Where a batch stands in the stream. */
 export interface BatchPosition {
@@ -74,6 +85,8 @@ export class EventCursor implements IterableIterator<WalEvent> {
   readonly #events: PackedEvents;
   #at = 0;
   #transaction: TransactionContext | undefined;
+  /** Within a streamed block, where nothing is numbered. */
+  #inBlock: boolean;
   #ordinal: number;
   #unit: number;
   readonly #unitLimit: number;
@@ -81,6 +94,7 @@ export class EventCursor implements IterableIterator<WalEvent> {
   constructor(events: PackedEvents, position: BatchPosition, unitLimit: number) {
     this.#events = events;
     this.#transaction = position.start.transaction;
+    this.#inBlock = position.start.transaction?.kind === 'streamed';
     this.#ordinal = position.start.ordinal;
     this.#unit = position.firstUnit;
     this.#unitLimit = unitLimit;
@@ -106,27 +120,27 @@ export class EventCursor implements IterableIterator<WalEvent> {
     return this.#unit;
   }
 
-  /** Whether the next event belongs to a transaction that has begun. */
+  /** Whether the next event belongs to a transaction that is sent as a whole, and has begun. */
   get inTransaction(): boolean {
-    return this.#transaction !== undefined;
+    return this.#transaction !== undefined && !this.#inBlock;
   }
 
   #eventAt(at: number, code: number): WalEvent {
     const events = this.#events;
     switch (code) {
       case EventCode.insert:
-        return new InsertEvent(events, at, this.#transaction, this.#ordinal++);
+        return new InsertEvent(events, at, this.#transaction, this.#nextOrdinal());
       case EventCode.update:
-        return new UpdateEvent(events, at, this.#transaction, this.#ordinal++);
+        return new UpdateEvent(events, at, this.#transaction, this.#nextOrdinal());
       case EventCode.delete:
-        return new DeleteEvent(events, at, this.#transaction, this.#ordinal++);
-      case EventCode.begin:
-        this.#transaction = new TransactionContext(events.parseAt(at, parseBegin));
-        this.#ordinal = 0;
-        return new BeginEvent(events.lsnAt(at), this.#transaction);
+        return new DeleteEvent(events, at, this.#transaction, this.#nextOrdinal());
+      case EventCode.begin: {
+        const begin = events.parseAt(at, parseBegin);
+        this.#enter({ kind: 'committed', begin });
+        return new BeginEvent(events.lsnAt(at), begin);
+      }
       case EventCode.commit: {
-        const xid = this.#transaction?.xid;
-        this.#transaction = undefined;
+        const xid = this.#leave();
         return new CommitEvent(events.lsnAt(at), events.parseAt(at, parseCommit), xid, this.#unit++);
       }
       case EventCode.truncate: {
@@ -135,14 +149,15 @@ export class EventCursor implements IterableIterator<WalEvent> {
           events.lsnAt(at),
           relations,
           truncateOptions(options),
-          this.#ordinal++,
+          this.#nextOrdinal(),
           this.#transaction,
+          events.subxidAt(at),
         );
       }
       case EventCode.message: {
         const message = events.parseAt(at, parseMessage);
-        const unit = message.transactional ? -1 : this.#unit++;
-        return new MessageEvent(message, this.#transaction, unit);
+        const unit = message.transactional ? undefined : this.#unit++;
+        return new MessageEvent(message, this.#transaction, events.subxidAt(at), unit);
       }
       case EventCode.origin: {
         const origin = events.parseAt(at, parseOrigin);
@@ -150,9 +165,69 @@ export class EventCursor implements IterableIterator<WalEvent> {
         return new OriginEvent(origin);
       }
       case EventCode.type:
-        return new TypeEvent(events.parseAt(at, parseType));
+        return new TypeEvent(events.parseAt(at, parseType), this.#streamedXids(at));
+      case EventCode.relation:
+        return new RelationEvent(events.relationAt(at).relation, this.#streamedXids(at));
       default:
-        return new RelationEvent(events.relationAt(at).relation);
+        return this.#uncommittedEventAt(at, code);
     }
+  }
+
+  /** Events of transactions that are sent before they commit. */
+  #uncommittedEventAt(at: number, code: number): WalEvent {
+    const events = this.#events;
+    const lsn = events.lsnAt(at);
+    switch (code) {
+      case EventCode.streamStart: {
+        const start = events.parseAt(at, parseStreamStart);
+        this.#enter({ kind: 'streamed', xid: start.xid });
+        return new StreamStartEvent(lsn, start);
+      }
+      case EventCode.streamStop:
+        return new StreamStopEvent(lsn, this.#leave());
+      case EventCode.streamCommit:
+        return new StreamCommitEvent(lsn, events.parseAt(at, parseStreamCommit), this.#unit++);
+      case EventCode.streamAbort:
+        return new StreamAbortEvent(lsn, events.parseAt(at, parseStreamAbort));
+      case EventCode.beginPrepare: {
+        const prepared = events.parseAt(at, parseBeginPrepare);
+        this.#enter({ kind: 'prepared', prepared });
+        return new BeginPrepareEvent(lsn, prepared);
+      }
+      case EventCode.prepare:
+        this.#leave();
+        return new PrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+      case EventCode.streamPrepare:
+        return new StreamPrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+      case EventCode.commitPrepared:
+        return new CommitPreparedEvent(lsn, events.parseAt(at, parseCommitPrepared), this.#unit++);
+      case EventCode.rollbackPrepared:
+        return new RollbackPreparedEvent(lsn, events.parseAt(at, parseRollbackPrepared), this.#unit++);
+      default:
+        throw new TypeError(`event code ${code} is none`);
+    }
+  }
+
+  #enter(open: OpenTransaction): void {
+    this.#transaction = new TransactionContext(open);
+    this.#inBlock = open.kind === 'streamed';
+    this.#ordinal = 0;
+  }
+
+  /** The transaction, or the block of one, ends; its xid. */
+  #leave(): number | undefined {
+    const xid = this.#transaction?.xid;
+    this.#transaction = undefined;
+    this.#inBlock = false;
+    return xid;
+  }
+
+  #nextOrdinal(): number | undefined {
+    return this.#inBlock ? undefined : this.#ordinal++;
+  }
+
+  #streamedXids(at: number): StreamedXids {
+    const subxid = this.#events.subxidAt(at);
+    return subxid === undefined || this.#transaction === undefined ? undefined : { xid: this.#transaction.xid, subxid };
   }
 }

@@ -1,10 +1,24 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
-import { type Begin, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
+import { type Commit, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
+import {
+  parseBeginPrepare,
+  parseCommitPrepared,
+  parsePrepare,
+  parseRollbackPrepared,
+} from '../pgoutput/prepared-message.js';
 import type { RelationVersion } from '../pgoutput/relation.js';
-import { TransactionContext } from '../pgoutput/transaction-context.js';
+import {
+  hasStreamedXid,
+  parseStreamAbort,
+  parseStreamCommit,
+  parseStreamStart,
+  STREAMED_XID_BYTES,
+} from '../pgoutput/stream-message.js';
+import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
+import type { StretchFacts } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
@@ -22,17 +36,34 @@ export interface CutBatch {
   readonly slab: Slab;
   readonly start: number;
   readonly end: number;
-  /** The transaction in which it begins. */
-  readonly begin: Begin | undefined;
-  /** How many of `position.relations` were in force at its start; the rest are described in it. */
-  readonly relationsAtStart: number;
+  /** The transaction, or the streamed block of one, in which it begins. */
+  readonly transaction: OpenTransaction | undefined;
+  readonly facts: StretchFacts;
   readonly changeCount: number;
-  /** Whether a transaction goes on after it. */
+  /** Whether a transaction that is sent as a whole goes on after it. */
   readonly endsInTransaction: boolean;
   /** Units of acknowledgement received before its end. */
   readonly unitsThrough: number;
   readonly firstLsn: bigint;
   readonly lastLsn: bigint;
+}
+
+/** Where a batch ended before a transaction that began without a position. */
+interface Unjudged {
+  /** -1: that is what the batch begins with. */
+  readonly start: number;
+  readonly end: number;
+  readonly lastBody: number;
+  /** LSN of the transaction's commit or prepare record; `undefined` while it is in progress. */
+  readonly recordLsn: bigint | undefined;
+}
+
+/** A stretch of the batch that is growing. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+  readonly firstBody: number;
+  readonly lastBody: number;
 }
 
 /**
@@ -46,7 +77,9 @@ export class BatchCutter {
   readonly #stopLsn: bigint | undefined;
   #sequence = 0;
 
-  #transaction: Begin | undefined;
+  #transaction: OpenTransaction | undefined;
+  /** Between Stream Start and Stream Stop. */
+  #inBlock = false;
   #ordinal = 0;
   #commitTimeUs: bigint | undefined;
 
@@ -55,16 +88,25 @@ export class BatchCutter {
   #end = 0;
   #firstBody = 0;
   #lastBody = 0;
-  #startTransaction: Begin | undefined;
+  #startTransaction: OpenTransaction | undefined;
   #startOrdinal = 0;
   #startUnit = 0;
   #changeCount = 0;
+  #strayAborts: number[] = [];
+  /** Versions that its messages are decoded with, their positions in that list, and from where on: {@link StretchFacts}. */
+  #versions: RelationVersion[] = [];
+  readonly #positions = new Map<RelationVersion, number>();
+  #versionsFrom: number[] = [];
+  /** By relation id, the version that `#versionsFrom` arrives at. */
+  readonly #arrivedAt = new Map<number, RelationVersion>();
+  /** Relations whose version there is known to be the one in force; and the last that was mentioned. */
+  readonly #settled = new Set<number>();
   #lastId = -1;
-  readonly #mentioned = new Set<number>();
-  #inForce: RelationVersion[] = [];
-  #described: RelationVersion[] = [];
-  /** Where the batch ended before a Begin that a later message is to judge. */
-  #unjudgedBegin: { readonly start: number; readonly end: number; readonly lastBody: number } | undefined;
+
+  /** Where the batch ended before a transaction that a later message is to judge, because it began without a position. */
+  #unjudged: Unjudged | undefined;
+  /** The beginning of such a transaction, when its slab ended before it was judged: it goes before the next batch. */
+  #held: CutBatch[] = [];
 
   constructor(relations: RelationRegistry, frontier: AckFrontier, stopLsn: bigint | undefined) {
     this.#relations = relations;
@@ -74,12 +116,15 @@ export class BatchCutter {
 
   /** Bytes that {@link cut} is to take; none while the last of them may have to be given up. */
   get pendingBytes(): number {
-    return this.#start === -1 || this.#unjudgedBegin !== undefined ? 0 : this.#end - this.#start;
+    return this.#start === -1 || this.#unjudged !== undefined ? 0 : this.#end - this.#start;
   }
 
-  /** Whether a transaction was received half-way. */
+  /**
+   * Whether a transaction was received half-way. A streamed one does not count: the server sends it whole again, and it
+   * may be in progress for hours.
+   */
   get inTransaction(): boolean {
-    return this.#transaction !== undefined;
+    return this.#transaction !== undefined && !this.#inBlock;
   }
 
   /** When the last transaction received was committed: microseconds since 2000-01-01 UTC. */
@@ -93,17 +138,21 @@ export class BatchCutter {
     if (message >= end) {
       throw new DecodeError('empty XLogData', { offset: 0, lsn: this.#lsnAt(bytes, body, end) });
     }
-    if (this.#unjudgedBegin !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
+    if (this.#unjudged !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
     if (this.#start === -1) {
       this.#startTransaction = this.#transaction;
       this.#startOrdinal = this.#ordinal;
       this.#startUnit = this.#frontier.nextUnit;
     }
+    const tag = bytes[message];
     let verdict: StopVerdict;
     try {
-      verdict = this.#inspect(bytes, body, message, end);
+      verdict =
+        this.#inBlock && hasStreamedXid(tag)
+          ? this.#inspectStreamed(tag, bytes, body, end)
+          : this.#inspect(tag, bytes, body, message, end);
     } catch (error) {
-      throw locateDecodeError(error, { start: message, tag: bytes[message], lsn: this.#lsnAt(bytes, body, end) });
+      throw locateDecodeError(error, { start: message, tag, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (verdict === 'stop-before') return verdict;
     if (this.#start === -1) {
@@ -115,139 +164,286 @@ export class BatchCutter {
     return verdict;
   }
 
-  /** Ends the batch that is growing; `undefined` when there is none. */
-  cut(slab: Slab): CutBatch | undefined {
-    if (this.#start === -1) return undefined;
-    const start = this.#start;
-    const end = this.#end;
+  /**
+   * Ends the batch that is growing. Mostly that is one batch, or none. A transaction that is still to be judged is kept
+   * back, and comes first of the next ones when it was.
+   */
+  cut(slab: Slab): CutBatch[] {
+    const unjudged = this.#unjudged;
+    const batches = unjudged === undefined ? this.#held.splice(0) : [];
+    if (this.#start === -1) return batches;
+    const whole = { start: this.#start, end: this.#end, firstBody: this.#firstBody, lastBody: this.#lastBody };
+    if (unjudged === undefined) {
+      batches.push(this.#batch(slab, whole));
+    } else {
+      const { start, end, lastBody } = unjudged;
+      if (start !== -1) batches.push(this.#batchBefore(slab, { ...whole, end, lastBody }));
+      const began = start === -1 ? whole.start : end;
+      this.#held.push(this.#batch(slab, { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES }));
+      this.#unjudged = { ...unjudged, start: -1 };
+    }
+    this.#start = -1;
+    this.#changeCount = 0;
+    this.#strayAborts = [];
+    this.#versions = [];
+    this.#positions.clear();
+    this.#versionsFrom = [];
+    this.#arrivedAt.clear();
+    this.#settled.clear();
+    this.#lastId = -1;
+    return batches;
+  }
+
+  /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
+  #batchBefore(slab: Slab, stretch: Stretch): CutBatch {
+    const batch = { ...this.#batch(slab, stretch), endsInTransaction: false };
+    this.#startTransaction = undefined;
+    this.#startOrdinal = 0;
+    this.#startUnit = this.#frontier.nextUnit;
+    this.#changeCount = 0;
+    // Their offsets lie before it, except for descriptions, which have no position either.
+    this.#strayAborts = [];
+    this.#versionsFrom = this.#versionsFrom.filter((_, at, pairs) => pairs[at - (at % 2)] >= stretch.end);
+    return batch;
+  }
+
+  #batch(slab: Slab, { start, end, firstBody, lastBody }: Stretch): CutBatch {
     slab.hold();
-    const begin = this.#startTransaction;
-    const batch: CutBatch = {
+    const transaction = this.#startTransaction;
+    return {
       position: {
         sequence: this.#sequence++,
         start: {
-          transaction: begin === undefined ? undefined : new TransactionContext(begin),
+          transaction: transaction === undefined ? undefined : new TransactionContext(transaction),
           ordinal: this.#startOrdinal,
         },
         firstUnit: this.#startUnit,
-        relations: this.#inForce.concat(this.#described),
+        relations: this.#versions,
         byteCount: end - start,
       },
       slab,
       start,
       end,
-      begin,
-      relationsAtStart: this.#inForce.length,
+      transaction,
+      facts: {
+        startsInBlock: transaction?.kind === 'streamed',
+        versionsFrom: this.#versionsFrom,
+        strayAborts: this.#strayAborts,
+      },
       changeCount: this.#changeCount,
       endsInTransaction: this.inTransaction,
       unitsThrough: this.#frontier.nextUnit,
-      firstLsn: slab.bytes.readBigUInt64BE(this.#firstBody + 1),
-      lastLsn: slab.bytes.readBigUInt64BE(this.#lastBody + 1),
+      firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
+      lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
     };
-    this.#start = -1;
-    this.#unjudgedBegin = undefined;
-    this.#changeCount = 0;
-    this.#lastId = -1;
-    this.#mentioned.clear();
-    this.#inForce = [];
-    this.#described = [];
-    return batch;
   }
 
-  #inspect(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
-    switch (bytes[start]) {
+  /** In a streamed block: the message is what it is elsewhere, but for the xid after its tag. */
+  #inspectStreamed(tag: number, bytes: Buffer, body: number, end: number): StopVerdict {
+    const start = body + XLOG_DATA_HEADER_BYTES;
+    if (end - start <= STREAMED_XID_BYTES) throw new DecodeError('incomplete xid', { offset: start + 1 });
+    return this.#inspect(tag, bytes, body, start + STREAMED_XID_BYTES, end);
+  }
+
+  #inspect(tag: number, bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    switch (tag) {
       case MessageTag.insert:
       case MessageTag.update:
       case MessageTag.delete:
-        if (end - start >= 5) this.#mention(bytes.readUInt32BE(start + 1));
+        if (end - start >= 5) this.#mention(bytes.readUInt32BE(start + 1), body);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
-      case MessageTag.begin:
-        return this.#begin(bytes, body, start, end);
-      case MessageTag.commit:
-        return this.#commit(bytes, start, end);
+      case MessageTag.begin: {
+        const begin = parseBegin(bytes, start, end);
+        return this.#begin({ kind: 'committed', begin }, bytes.readBigUInt64BE(body + 1), begin.commitLsn);
+      }
+      case MessageTag.commit: {
+        const commit = parseCommit(bytes, start, end);
+        this.#transaction = undefined;
+        return this.#commit(commit);
+      }
       case MessageTag.relation:
-        this.#describe(bytes.subarray(start, end));
+        this.#describe(bytes.subarray(start, end), body);
         return 'go-on';
       case MessageTag.truncate:
-        for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id);
+        for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id, body);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
       case MessageTag.message:
         return this.#message(bytes, start, end);
       default:
+        return this.#inspectUncommitted(tag, bytes, body, start, end);
+    }
+  }
+
+  /** Messages that open and end what is sent before it commits. */
+  #inspectUncommitted(tag: number, bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    switch (tag) {
+      case MessageTag.streamStart:
+        return this.#streamStart(bytes, body, start, end);
+      case MessageTag.streamStop:
+        this.#relations.leaveBlock();
+        this.#inBlock = false;
+        this.#transaction = undefined;
+        this.#unsettle();
+        return 'go-on';
+      case MessageTag.streamCommit: {
+        const commit = parseStreamCommit(bytes, start, end);
+        this.#relations.commitStreamed(commit.xid);
+        this.#unsettle();
+        return this.#commit(commit);
+      }
+      case MessageTag.streamAbort: {
+        const { xid, subxid } = parseStreamAbort(bytes, start, end);
+        // PostgreSQL 18 names transactions of which it has sent nothing; there is nothing to take back.
+        if (!this.#relations.isStreamed(xid)) this.#strayAborts.push(start);
+        else if (xid === subxid) this.#relations.dropStreamed(xid);
+        else this.#relations.forgetDescribed(xid);
+        return 'go-on';
+      }
+      case MessageTag.beginPrepare: {
+        const prepared = parseBeginPrepare(bytes, start, end);
+        return this.#begin({ kind: 'prepared', prepared }, bytes.readBigUInt64BE(body + 1), prepared.prepareLsn);
+      }
+      case MessageTag.prepare: {
+        const { prepareEndLsn } = parsePrepare(bytes, start, end);
+        this.#transaction = undefined;
+        return this.#endUnit(prepareEndLsn);
+      }
+      case MessageTag.streamPrepare: {
+        const { xid, prepareEndLsn } = parsePrepare(bytes, start, end);
+        this.#relations.dropStreamed(xid);
+        return this.#endUnit(prepareEndLsn);
+      }
+      case MessageTag.commitPrepared: {
+        const commit = parseCommitPrepared(bytes, start, end);
+        const { commitLsn } = commit;
+        if (this.#stopLsn !== undefined && judgeBegin(commitLsn, commitLsn, this.#stopLsn) === 'stop-before') {
+          return 'stop-before';
+        }
+        return this.#commit(commit);
+      }
+      case MessageTag.rollbackPrepared:
+        return this.#standAlone(parseRollbackPrepared(bytes, start, end).rollbackEndLsn);
+      default:
         return 'go-on';
     }
   }
 
-  #begin(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
-    const begin = parseBegin(bytes, start, end);
+  #begin(transaction: OpenTransaction, walStart: bigint, recordLsn: bigint | undefined): StopVerdict {
     const stopLsn = this.#stopLsn;
     if (stopLsn !== undefined) {
-      const walStart = bytes.readBigUInt64BE(body + 1);
-      const verdict = judgeBegin(walStart, begin.commitLsn, stopLsn);
+      const verdict = judgeBegin(walStart, recordLsn ?? walStart, stopLsn);
       if (verdict !== 'go-on') return verdict;
-      if (walStart === 0n && begin.commitLsn >= stopLsn) {
-        this.#unjudgedBegin = { start: this.#start, end: this.#end, lastBody: this.#lastBody };
+      if (walStart === 0n && (recordLsn === undefined || recordLsn >= stopLsn)) {
+        this.#unjudged = { start: this.#start, end: this.#end, lastBody: this.#lastBody, recordLsn };
       }
     }
-    this.#transaction = begin;
+    this.#transaction = transaction;
     this.#ordinal = 0;
     return 'go-on';
   }
 
   /**
-   * The Begin of a transaction with an origin has no position; the next message that has one judges it. A transaction
+   * What begins a transaction with an origin has no position; the next message that has one judges it. A transaction
    * that began beyond the stop position is taken out of the batch again.
    */
   #isBeyondStop(walStart: bigint): boolean {
-    const before = this.#unjudgedBegin;
+    const before = this.#unjudged;
     if (before === undefined || walStart === 0n) return false;
-    this.#unjudgedBegin = undefined;
-    const { commitLsn } = this.#transaction ?? {};
-    if (commitLsn === undefined || this.#stopLsn === undefined) return false;
-    if (judgeBegin(walStart, commitLsn, this.#stopLsn) !== 'stop-before') return false;
+    this.#unjudged = undefined;
+    if (this.#stopLsn === undefined) return false;
+    if (judgeBegin(walStart, before.recordLsn ?? walStart, this.#stopLsn) !== 'stop-before') return false;
+    for (const held of this.#held.splice(0)) held.slab.release();
     this.#start = before.start;
     this.#end = before.end;
     this.#lastBody = before.lastBody;
     this.#transaction = undefined;
+    this.#inBlock = false;
     return true;
   }
 
-  #commit(bytes: Buffer, start: number, end: number): StopVerdict {
-    const { commitEndLsn, commitTimeUs } = parseCommit(bytes, start, end);
+  /** Only the first block is judged: a transaction that began before the stop position may be the one that crosses it. */
+  #streamStart(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    const { xid, isFirst } = parseStreamStart(bytes, start, end);
+    const transaction = { kind: 'streamed', xid } as const;
+    if (isFirst) {
+      const verdict = this.#begin(transaction, bytes.readBigUInt64BE(body + 1), undefined);
+      if (verdict !== 'go-on') return verdict;
+    }
+    this.#relations.enterBlock(xid);
+    this.#transaction = transaction;
+    this.#inBlock = true;
+    this.#unsettle();
+    return 'go-on';
+  }
+
+  #commit({ commitEndLsn, commitTimeUs }: Pick<Commit, 'commitEndLsn' | 'commitTimeUs'>): StopVerdict {
     this.#commitTimeUs = commitTimeUs;
-    this.#transaction = undefined;
-    this.#frontier.receive(commitEndLsn);
-    return this.#stopLsn === undefined ? 'go-on' : judgeCommit(commitEndLsn, this.#stopLsn);
+    return this.#endUnit(commitEndLsn);
+  }
+
+  #endUnit(endLsn: bigint): StopVerdict {
+    this.#frontier.receive(endLsn);
+    return this.#stopLsn === undefined ? 'go-on' : judgeCommit(endLsn, this.#stopLsn);
+  }
+
+  /** A unit that is one message. */
+  #standAlone(lsn: bigint): StopVerdict {
+    const verdict = this.#stopLsn === undefined ? 'go-on' : judgeMessage(lsn, this.#stopLsn);
+    if (verdict !== 'stop-before') this.#frontier.receive(lsn);
+    return verdict;
   }
 
   #message(bytes: Buffer, start: number, end: number): StopVerdict {
     // Only flags and LSN are looked at: the content may be large, and is the decoder's.
     if (end - start < MESSAGE_HEADER_BYTES) throw new DecodeError('incomplete message', { offset: start });
     if (isTransactional(bytes[start + 1])) return 'go-on';
-    const lsn = bytes.readBigUInt64BE(start + 2);
-    const verdict = this.#stopLsn === undefined ? 'go-on' : judgeMessage(lsn, this.#stopLsn);
-    if (verdict !== 'stop-before') this.#frontier.receive(lsn);
-    return verdict;
+    return this.#standAlone(bytes.readBigUInt64BE(start + 2));
   }
 
-  /** The relation version in force at the start of the batch goes along with it. */
-  #mention(relationId: number): void {
+  /** The relation version that a change is decoded with goes along with the batch. */
+  #mention(relationId: number, body: number): void {
     if (relationId === this.#lastId) return;
     this.#lastId = relationId;
-    if (this.#mentioned.has(relationId)) return;
-    this.#mentioned.add(relationId);
+    if (this.#settled.has(relationId)) return;
+    this.#settled.add(relationId);
     const version = this.#relations.get(relationId);
-    if (version !== undefined) this.#inForce.push(version);
+    if (version !== undefined) {
+      this.#arriveAt(version, relationId, body);
+    } else if (this.#arrivedAt.has(relationId)) {
+      // Another transaction described it for itself: not to be taken for this one's.
+      const offset = body + XLOG_DATA_HEADER_BYTES;
+      throw new DecodeError('change of a relation that the stream has not described', { offset, relationId });
+    }
   }
 
-  #describe(message: Uint8Array): void {
-    const version = this.#relations.describe(message);
-    this.#described.push(version);
-    this.#mentioned.add(version.relation.id);
+  #describe(message: Uint8Array, body: number): void {
+    const normalised = Uint8Array.from(message);
+    normalised[0] = MessageTag.relation;
+    const version = this.#relations.describe(normalised);
+    const { id } = version.relation;
+    this.#arriveAt(version, id, body);
+    this.#settled.add(id);
+    this.#lastId = -1;
+  }
+
+  #arriveAt(version: RelationVersion, relationId: number, body: number): void {
+    if (this.#arrivedAt.get(relationId) === version) return;
+    this.#arrivedAt.set(relationId, version);
+    let position = this.#positions.get(version);
+    if (position === undefined) {
+      position = this.#versions.push(version) - 1;
+      this.#positions.set(version, position);
+    }
+    this.#versionsFrom.push(body + XLOG_DATA_HEADER_BYTES, position);
+  }
+
+  /** Which versions are in force may have changed: a streamed transaction has its own. */
+  #unsettle(): void {
+    this.#settled.clear();
     this.#lastId = -1;
   }
 

@@ -290,8 +290,11 @@ export class Intake implements CopyBothHandler {
   }
 
   #cut(): void {
-    const cut = this.#slab === undefined ? undefined : this.#cutter.cut(this.#slab);
-    if (cut === undefined) return;
+    if (this.#slab === undefined) return;
+    for (const cut of this.#cutter.cut(this.#slab)) this.#sendOn(cut);
+  }
+
+  #sendOn(cut: CutBatch): void {
     const { byteCount } = cut.position;
     const inline = shouldDecodeInline(byteCount, this.#batchesAhead, this.#options.transform !== undefined);
     this.#changesReceived += cut.changeCount;

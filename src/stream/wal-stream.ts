@@ -9,7 +9,8 @@ import {
   type StopOptions,
   type WalStreamOptions,
 } from '../options.js';
-import { acknowledgementUnit, CommitEvent, MessageEvent, type WalEvent } from '../pgoutput/event.js';
+import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
+import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
 import { Intake } from './intake.js';
@@ -101,11 +102,11 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   }
 
   /**
-   * Acknowledges, with `ack: 'manual'`: a commit event its transaction, a stand-alone message itself, an LSN every
-   * delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier. Events of
+   * Acknowledges, with `ack: 'manual'`: a commit or prepare event its transaction, a stand-alone message itself, an LSN
+   * every delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier. Events of
    * another stream, one before a restart for example, acknowledge nothing: they are delivered again.
    */
-  ack(position: bigint | CommitEvent | MessageEvent): void {
+  ack(position: bigint | AcknowledgeableEvent): void {
     if (this.#options.ack !== 'manual') {
       throw new ConfigurationError("ack() needs the option ack: 'manual'", { option: 'ack' });
     }
@@ -115,17 +116,15 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       frontier.finishUpTo(position);
       return;
     }
-    const unit =
-      position instanceof CommitEvent || position instanceof MessageEvent ? acknowledgementUnit(position) : undefined;
+    const unit = position instanceof UnitEvent ? acknowledgementUnit(position) : undefined;
     if (unit === undefined) {
       throw new ConfigurationError(
-        'ack() takes a commit event, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
+        'ack() takes an event that commits or prepares a transaction or rolls a prepared one back, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
         { option: 'ack' },
       );
     }
     // An event of another stream may bear the same number.
-    const end = position instanceof CommitEvent ? position.commitEndLsn : position.lsn;
-    if (frontier.endOf(unit) === end) frontier.finish(unit);
+    if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
   }
 
   /** Figures of this moment. */

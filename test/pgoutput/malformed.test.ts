@@ -176,7 +176,7 @@ suite('what is wrong', () => {
         start: 0,
         end: bytes.length,
         relations: [],
-        relationVersions: [],
+        facts: { startsInBlock: false, versionsFrom: [], strayAborts: [] },
       });
       assert.ok(error instanceof DecodeError, `${length} bytes after the tag`);
       assert.equal(index.length, 0);
