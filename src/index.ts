@@ -46,13 +46,22 @@ export {
   ServerError,
   SlotError,
   type SlotErrorReason,
+  SpillError,
   TimeoutError,
   WalStreamError,
   type WalStreamErrorCode,
   WorkerError,
 } from './errors.js';
 export { Lsn } from './lsn.js';
-export type { NextEventOptions, SlotOptions, StopOptions, TransformOptions, WalStreamOptions } from './options.js';
+export type {
+  NextEventOptions,
+  SlotOptions,
+  SpillOptions,
+  StopOptions,
+  TransformOptions,
+  WalStreamOptions,
+} from './options.js';
+export type { ChangeEvent } from './pgoutput/change-cursor.js';
 export {
   type AcknowledgeableEvent,
   BeginEvent,
@@ -81,6 +90,8 @@ export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent 
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export type { RawMessage } from './stream/raw-batch.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
+export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
+export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
 export type { TypesMode } from './types/column-writer.js';

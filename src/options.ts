@@ -1,4 +1,5 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir, userInfo } from 'node:os';
+import { join, resolve as resolvePath } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DEFAULT_CREATE_SLOT_TIMEOUT_MS } from './catalog/slot-lifecycle.js';
 import {
@@ -38,6 +39,17 @@ export interface TransformOptions {
   readonly per?: 'change' | 'batch';
   /** Given to the function as its second argument; must be structured-cloneable. */
   readonly options?: unknown;
+}
+
+/** Where `transactions()` puts what is too large for memory. */
+export interface SpillOptions {
+  /**
+   * A folder of this process's user. What is in it is worth nothing after a crash. Default: one of its own in the
+   * system's folder for temporary files; name another where that lies in memory.
+   */
+  readonly directory?: string;
+  /** Bytes of transactions whose end has not been received, beyond which the largest go to disk. Default: 32 MiB. */
+  readonly memoryBytes?: number;
 }
 
 /** Options of `WalStream`. */
@@ -84,6 +96,8 @@ export interface WalStreamOptions {
   readonly transform?: TransformOptions;
   /** Bound on one batch in a worker, transform included. Default: 30 000. */
   readonly transformTimeoutMs?: number;
+  /** Large transactions of `transactions()` on disk. */
+  readonly spill?: SpillOptions;
   /** `auto` (default) acknowledges what the consumer has come back from; `manual` what is given to `ack()`. */
   readonly ack?: 'auto' | 'manual';
   /** How often the server is told how far the consumer is. Default: 1 000; never beyond wal_sender_timeout / 4. */
@@ -123,6 +137,7 @@ export interface ResolvedStreamOptions {
   readonly types: TypesMode;
   readonly transform: TransformSource | undefined;
   readonly transformTimeoutMs: number;
+  readonly spill: Required<SpillOptions>;
   readonly ack: 'auto' | 'manual';
   readonly feedbackIntervalMs: number;
   readonly livenessTimeoutMs: number;
@@ -136,6 +151,8 @@ const MAX_WORKERS = 64;
 const MAX_TIMER_MS = 0x7fff_ffff;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
+const DEFAULT_SPILL_MEMORY_BYTES = 32 * 1024 * 1024;
+const MIN_SPILL_MEMORY_BYTES = 64 * 1024;
 
 const KNOWN_OPTIONS = new Set([
   'connection',
@@ -155,6 +172,7 @@ const KNOWN_OPTIONS = new Set([
   'types',
   'transform',
   'transformTimeoutMs',
+  'spill',
   'ack',
   'feedbackIntervalMs',
   'livenessTimeoutMs',
@@ -162,6 +180,7 @@ const KNOWN_OPTIONS = new Set([
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
+const KNOWN_SPILL_OPTIONS = new Set(['directory', 'memoryBytes']);
 const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
 const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
 const DEFAULT_STOP_TIMEOUT_MS = 5_000;
@@ -203,6 +222,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     types,
     transform: transformFrom(options.transform),
     transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
+    spill: spillFrom(options.spill),
     ack: oneOf(options.ack, 'ack', ['auto', 'manual'] as const, 'auto'),
     feedbackIntervalMs: integer(options.feedbackIntervalMs, 'feedbackIntervalMs', 10, MAX_TIMER_MS, 1_000),
     livenessTimeoutMs: integer(options.livenessTimeoutMs, 'livenessTimeoutMs', 100, MAX_TIMER_MS, 60_000),
@@ -276,6 +296,31 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
     per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
     options: cloneable(transform.options, 'transform.options'),
   };
+}
+
+function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
+  const given = spill ?? {};
+  if (typeof given !== 'object' || given === null) throw wrong('spill', 'must be an object');
+  refuseUnknown(given, KNOWN_SPILL_OPTIONS, 'spill.');
+  const { directory, memoryBytes } = given;
+  if (directory !== undefined && (typeof directory !== 'string' || directory === '' || directory.includes('\0'))) {
+    throw wrong('spill.directory', 'must be the path of a folder');
+  }
+  return {
+    directory: directory === undefined ? defaultSpillDirectory() : resolvePath(directory),
+    memoryBytes: integer(
+      memoryBytes,
+      'spill.memoryBytes',
+      MIN_SPILL_MEMORY_BYTES,
+      16 * GIBIBYTE,
+      DEFAULT_SPILL_MEMORY_BYTES,
+    ),
+  };
+}
+
+/** A folder for this user alone: what is spilled holds rows. */
+function defaultSpillDirectory(): string {
+  return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
 }
 
 function moduleUrlFrom(module: string | URL): string {

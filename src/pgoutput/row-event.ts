@@ -61,7 +61,7 @@ abstract class RowChange extends EventBase {
 
   /** The subtransaction, where it was streamed: what Stream Abort names. The xid itself outside of any. */
   get subxid(): number | undefined {
-    return this.#events.subxidAt(this.#at);
+    return this.#transaction?.kind === 'streamed' ? this.#events.subxidAt(this.#at) : undefined;
   }
 
   /** LSN of the transaction's commit record, once that is known. */

@@ -9,8 +9,8 @@ import type { Prepared } from './prepared-message.js';
  * that is being sent of a transaction in progress, Stream Start. Plain data: it crosses threads.
  */
 export type OpenTransaction =
-  | { readonly kind: 'committed'; readonly begin: Begin }
-  | { readonly kind: 'prepared'; readonly prepared: Prepared }
+  | { readonly kind: 'committed'; readonly begin: Pick<Begin, 'xid' | 'commitLsn'> }
+  | { readonly kind: 'prepared'; readonly prepared: Pick<Prepared, 'xid' | 'gid' | 'prepareLsn'> }
   | { readonly kind: 'streamed'; readonly xid: number };
 
 /** The transaction that events belong to. One shape for every kind: rows ask it for their xid. */

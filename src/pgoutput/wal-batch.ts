@@ -5,12 +5,13 @@ import {
   MessageEvent,
   OriginEvent,
   RelationEvent,
+  type RowEvent,
   type StreamedXids,
   TruncateEvent,
   TypeEvent,
   type WalEvent,
 } from './event.js';
-import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, type PackedBatch } from './packed-batch.js';
+import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, isRowCode, type PackedBatch } from './packed-batch.js';
 import { PackedEvents, type ValueReader } from './packed-events.js';
 import {
   BeginPrepareEvent,
@@ -38,6 +39,12 @@ export interface BatchPosition {
 }
 
 let limitUnits: (batch: WalBatch, unit: number) => void;
+let packedEventsOf: (batch: WalBatch) => PackedEvents;
+
+/** The packed events of a batch, for whoever keeps some of them beyond it. */
+export function eventsOf(batch: WalBatch): PackedEvents {
+  return packedEventsOf(batch);
+}
 
 /** Makes a batch end after the unit of acknowledgement before `unit`: a stream that stops ends with a transaction. */
 export function limitBatch(batch: WalBatch, unit: number): void {
@@ -68,6 +75,7 @@ export class WalBatch implements Iterable<WalEvent> {
     limitUnits = (batch, unit) => {
       batch.#unitLimit = unit;
     };
+    packedEventsOf = (batch) => batch.#events;
   }
 
   /** Events in the batch, those that a transform dropped included. */
@@ -78,6 +86,13 @@ export class WalBatch implements Iterable<WalEvent> {
   [Symbol.iterator](): EventCursor {
     return new EventCursor(this.#events, this.#position, this.#unitLimit);
   }
+}
+
+/** What {@link EventCursor.nextBoundary} finds. */
+export type BoundaryEvent = Exclude<WalEvent, RowEvent | TruncateEvent | RelationEvent | TypeEvent>;
+
+function isBoundary(code: number): boolean {
+  return !isRowCode(code) && code !== EventCode.truncate && code !== EventCode.relation && code !== EventCode.type;
 }
 
 /** Walks a batch, keeping the transaction, ordinal and unit of the next event. */
@@ -113,6 +128,28 @@ export class EventCursor implements IterableIterator<WalEvent> {
       else return { done: false, value: this.#eventAt(at, word & EVENT_CODE_MASK) };
     }
     return { done: true, value: undefined };
+  }
+
+  /** Index word of the next event. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /**
+   * The next event that is no change of data and no description: where a transaction or a block of one begins or ends,
+   * and what stands between them. Ordinals are not counted on the way.
+   */
+  nextBoundary(): BoundaryEvent | undefined {
+    const events = this.#events;
+    while (this.#at < events.end && this.#unit < this.#unitLimit) {
+      const at = this.#at;
+      this.#at = at + EVENT_WORDS;
+      const code = events.codeAndFlags(at) & EVENT_CODE_MASK;
+      if (!isBoundary(code)) continue;
+      const event = this.#eventAt(at, code) as BoundaryEvent | MessageEvent;
+      if (event.kind !== 'message' || !event.transactional) return event;
+    }
+    return undefined;
   }
 
   /** Units of acknowledgement that ended before the next event. */

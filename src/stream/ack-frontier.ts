@@ -36,6 +36,11 @@ export class AckFrontier {
     return this.#lastEnd;
   }
 
+  /** Number of the first unit that is not behind the frontier. */
+  get firstUnfinished(): number {
+    return this.#first;
+  }
+
   /** Units received and not yet behind the frontier. */
   get unfinished(): number {
     return this.#next - this.#first;

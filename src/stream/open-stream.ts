@@ -21,6 +21,8 @@ export interface OpenStream {
   /** What is not wrong enough to keep the stream from starting, with the statements that mend it. */
   readonly warnings: readonly string[];
   readonly serverVersion: number;
+  /** Of the cluster; the same on its standbys. */
+  readonly systemIdentifier: string;
 }
 
 /**
@@ -45,6 +47,7 @@ export async function openStream(
     }
     const { serverVersion } = connection;
     const ensured = await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
+    const { systemId } = await connection.identifySystem({ timeoutMs, signal });
     const { startLsn, pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
@@ -53,6 +56,7 @@ export async function openStream(
       confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
       warnings,
       serverVersion,
+      systemIdentifier: systemId,
     };
   } catch (error) {
     await connection.close();

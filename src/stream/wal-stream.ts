@@ -18,7 +18,10 @@ import { LagProbe } from './lag-probe.js';
 import { openStream } from './open-stream.js';
 import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
+import { SpillDirectory } from './spill-directory.js';
 import type { WalStreamStats } from './stream-stats.js';
+import type { PreparedTransaction, Transaction } from './transaction.js';
+import { TransactionAssembler, type TransactionItem } from './transaction-assembler.js';
 
 const STATS_SAMPLE_MS = 1_000;
 
@@ -41,6 +44,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   readonly #starting = new AbortController();
   #closing: Promise<void> | undefined;
   #startedAt = 0;
+  #systemIdentifier = '';
   #warnings: readonly string[] = [];
   #sampler: NodeJS.Timeout | undefined;
 
@@ -88,6 +92,18 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     return this.#consumer.batches();
   }
 
+  /**
+   * Whole transactions, one at a time, in the order in which they were committed (or prepared, with `twoPhase`), without
+   * what was rolled back. What a prepared transaction came to, and messages that stand alone, come in between. Each is
+   * a unit of acknowledgement.
+   *
+   * A transaction that is too large for memory is kept on disk (`spill`), and removed from there when it is
+   * acknowledged or the stream ends. SpillError when that is impossible.
+   */
+  transactions(): AsyncIterableIterator<TransactionItem> {
+    return this.#consumer.transactions();
+  }
+
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
   rawMessages(): AsyncIterableIterator<RawMessage> {
     return this.#consumer.rawMessages();
@@ -102,11 +118,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   }
 
   /**
-   * Acknowledges, with `ack: 'manual'`: a commit or prepare event its transaction, a stand-alone message itself, an LSN
-   * every delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier. Events of
-   * another stream, one before a restart for example, acknowledge nothing: they are delivered again.
+   * Acknowledges, with `ack: 'manual'`: a transaction itself, a commit or prepare event its transaction, a message that
+   * stands alone itself, an LSN every delivered transaction whose commitEndLsn is not beyond it. The server is told the
+   * contiguous frontier. What another stream gave, one before a restart for example, acknowledges nothing: it is
+   * delivered again.
    */
-  ack(position: bigint | AcknowledgeableEvent): void {
+  ack(position: bigint | AcknowledgeableEvent | Transaction | PreparedTransaction): void {
     if (this.#options.ack !== 'manual') {
       throw new ConfigurationError("ack() needs the option ack: 'manual'", { option: 'ack' });
     }
@@ -119,7 +136,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     const unit = position instanceof UnitEvent ? acknowledgementUnit(position) : undefined;
     if (unit === undefined) {
       throw new ConfigurationError(
-        'ack() takes an event that commits or prepares a transaction or rolls a prepared one back, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
+        'ack() takes a transaction, an event that commits or prepares a transaction or rolls a prepared one back, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
         { option: 'ack' },
       );
     }
@@ -190,6 +207,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
         return stream.#closing !== undefined;
       },
       start: () => this.start(),
+      openAssembler: () => this.#openAssembler(),
       close: () => this.#close(),
       closed: () => this.#closed(),
     };
@@ -205,6 +223,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
       const opened = await openStream(this.#options, this.#intake, starting);
       this.#warnings = opened.warnings;
+      this.#systemIdentifier = opened.systemIdentifier;
       this.#intake.attach(opened.copy, opened.feedbackIntervalMs, opened.confirmedFlushLsn);
       starting.throwIfAborted();
     } catch (error) {
@@ -219,6 +238,16 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     this.#sample();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (signal?.aborted) this.#onAbort();
+  }
+
+  async #openAssembler(): Promise<TransactionAssembler> {
+    const { spill, slot } = this.#options;
+    const directory = new SpillDirectory(spill.directory, {
+      systemIdentifier: this.#systemIdentifier,
+      slot: slot.name,
+    });
+    await directory.clear();
+    return new TransactionAssembler(directory, spill.memoryBytes);
   }
 
   readonly #onAbort = (): void => {
@@ -254,7 +283,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       await this.#started?.catch(() => {});
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
-      this.#consumer.release();
+      await this.#consumer.close();
     }
   }
 }
