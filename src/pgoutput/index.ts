@@ -1,6 +1,6 @@
 /**
  * pgoutput without a connection or a worker: `pg-walstream/pgoutput`. For those who build their own consumers on raw
- * messages, and for fixtures. It loads no sockets, no threads and no database driver.
+ * messages, and for fixtures. Nothing here imports sockets, threads or a database driver.
  *
  *   PgoutputDecoder                bytes of one message → PgoutputMessage, with the relations that were described
  *   encodeMessage                  PgoutputMessage → the same bytes again

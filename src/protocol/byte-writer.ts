@@ -12,36 +12,36 @@ export class ByteWriter {
 
   uint8(value: number, field: string): void {
     requireInteger(value, 0, 0xff, field);
-    this.#bytes.writeUInt8(value, this.#advance(1));
+    this.#room(1).writeUInt8(value, this.#length - 1);
   }
 
   uint16(value: number, field: string): void {
     requireInteger(value, 0, 0xffff, field);
-    this.#bytes.writeUInt16BE(value, this.#advance(2));
+    this.#room(2).writeUInt16BE(value, this.#length - 2);
   }
 
   int32(value: number, field: string): void {
     requireInteger(value, -0x8000_0000, 0x7fff_ffff, field);
-    this.#bytes.writeInt32BE(value, this.#advance(4));
+    this.#room(4).writeInt32BE(value, this.#length - 4);
   }
 
   uint32(value: number, field: string): void {
     requireInteger(value, 0, 0xffff_ffff, field);
-    this.#bytes.writeUInt32BE(value, this.#advance(4));
+    this.#room(4).writeUInt32BE(value, this.#length - 4);
   }
 
   uint64(value: bigint, field: string): void {
     if (typeof value !== 'bigint' || BigInt.asUintN(64, value) !== value) {
       throw wrong(field, 'must be a bigint of 64 bits without a sign');
     }
-    this.#bytes.writeBigUInt64BE(value, this.#advance(8));
+    this.#room(8).writeBigUInt64BE(value, this.#length - 8);
   }
 
   int64(value: bigint, field: string): void {
     if (typeof value !== 'bigint' || BigInt.asIntN(64, value) !== value) {
       throw wrong(field, 'must be a bigint of 64 bits with a sign');
     }
-    this.#bytes.writeBigInt64BE(value, this.#advance(8));
+    this.#room(8).writeBigInt64BE(value, this.#length - 8);
   }
 
   /** A string and its terminating zero byte, as UTF-8. */
@@ -56,8 +56,7 @@ export class ByteWriter {
 
   bytes(value: Uint8Array, field: string): void {
     if (!(value instanceof Uint8Array)) throw wrong(field, 'must be bytes');
-    const at = this.#advance(value.length);
-    this.#bytes.set(value, at);
+    this.#room(value.length).set(value, this.#length - value.length);
   }
 
   /** Length:Int32, then the bytes. */
@@ -75,7 +74,8 @@ export class ByteWriter {
     return taken;
   }
 
-  #advance(count: number): number {
+  /** The memory in which the `count` bytes before `#length` are to be written now. */
+  #room(count: number): Buffer {
     const start = this.#length;
     const end = start + count;
     if (end > this.#bytes.length) {
@@ -84,7 +84,7 @@ export class ByteWriter {
       this.#bytes = larger;
     }
     this.#length = end;
-    return start;
+    return this.#bytes;
   }
 }
 
