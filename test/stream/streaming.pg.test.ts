@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { before, suite, test } from 'node:test';
+import { type WalEvent, WalStream, type WalStreamOptions } from '../../src/index.js';
+import { assertSameUnits, CommittedView } from '../support/committed-view.js';
+import { createLargeSchema, LARGE_PUBLICATION, runLargeTransactions } from '../support/large-transactions.js';
+import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
+import { Random } from '../support/workload.js';
+
+const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const ORACLE_SLOT = 'oracle';
+const END_PREFIX = 'the end';
+
+interface Variant {
+  readonly slot: string;
+  /** Reads while the transactions are written; else after they have ended. */
+  readonly live?: true;
+  readonly options: Partial<WalStreamOptions>;
+  readonly consume: (stream: WalStream) => Promise<WalEvent[]>;
+}
+
+const VARIANTS: readonly Variant[] = [
+  { slot: 'one_by_one', options: { streaming: 'on' }, consume: oneByOne },
+  { slot: 'batches', options: { streaming: 'on', workers: 3 }, consume: byBatches },
+  { slot: 'binary', options: { streaming: 'on', protoVersion: 2, binary: true }, consume: byBatches },
+  { slot: 'live', live: true, options: { streaming: 'on' }, consume: oneByOne },
+  { slot: 'live_parallel', live: true, options: { streaming: 'parallel', workers: 3 }, consume: byBatches },
+  { slot: 'parallel', options: { streaming: 'parallel', maxInFlightBytes: 1024 * 1024 }, consume: byBatches },
+];
+
+async function oneByOne(stream: WalStream): Promise<WalEvent[]> {
+  const events: WalEvent[] = [];
+  for await (const event of stream) {
+    events.push(event);
+    if (isEnd(event)) break;
+  }
+  return events;
+}
+
+async function byBatches(stream: WalStream): Promise<WalEvent[]> {
+  const events: WalEvent[] = [];
+  for await (const batch of stream.batches()) {
+    for (const event of batch) {
+      events.push(event);
+      if (isEnd(event)) return events;
+    }
+  }
+  return events;
+}
+
+function isEnd(event: WalEvent): boolean {
+  return event.kind === 'message' && event.prefix === END_PREFIX;
+}
+
+function viewOf(events: readonly WalEvent[]): CommittedView {
+  const view = new CommittedView();
+  for (const event of events) view.take(event);
+  return view;
+}
+
+function missing({ options }: Variant): string | false {
+  return options.streaming === 'parallel' && needsMajor(16, 'parallel streaming');
+}
+
+suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
+  const server = sharedServer({ settings: { logical_decoding_work_mem: '64kB' } });
+  let stopLsn: bigint | undefined;
+  const live = new Map<string, Promise<WalEvent[]>>();
+  let oracle = new CommittedView();
+
+  function streamFrom(slot: string, options: Partial<WalStreamOptions> = {}): WalStream {
+    return new WalStream({
+      connection: server().connectionString(),
+      slot,
+      publications: LARGE_PUBLICATION,
+      messages: true,
+      ...(stopLsn !== undefined && { stopLsn }),
+      ...options,
+    });
+  }
+
+  before(async () => {
+    const client = await connect(server());
+    await createLargeSchema(client);
+    for (const slot of [ORACLE_SLOT, ...VARIANTS.map((variant) => variant.slot)]) {
+      await client.query(`SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+    }
+    for (const { slot, options, consume } of VARIANTS.filter((one) => one.live && missing(one) === false)) {
+      const stream = streamFrom(slot, options);
+      await stream.start();
+      live.set(slot, consume(stream));
+    }
+    await runLargeTransactions(server(), new Random(SEED));
+    await client.query(`SELECT pg_logical_emit_message(false, '${END_PREFIX}', '')`);
+    const { rows } = await client.query('SELECT pg_current_wal_insert_lsn() - $1::pg_lsn AS lsn', ['0/0']);
+    stopLsn = BigInt(rows[0].lsn);
+    await client.query(`SELECT pg_logical_emit_message(true, 'beyond', 'stopLsn')`);
+    await client.end();
+    oracle = viewOf(await oneByOne(streamFrom(ORACLE_SLOT)));
+    assert.equal(oracle.counts.streamStart, undefined);
+    assert.ok(oracle.units.length > 50);
+  });
+
+  for (const variant of VARIANTS) {
+    const { slot, options, consume } = variant;
+    test(`${slot}: what commits is what comes without streaming`, { skip: missing(variant) }, async () => {
+      const events = await (live.get(slot) ?? consume(streamFrom(slot, options)));
+      const view = viewOf(events);
+      assertSameUnits(view.units, oracle.units);
+      assert.deepEqual(view.unfinished, []);
+      const { counts, mostInProgress } = view;
+      assert.ok(counts.streamStart > 2 * counts.streamCommit, JSON.stringify(counts));
+      assert.ok(counts.streamCommit >= 10 && mostInProgress >= 10, JSON.stringify({ ...counts, mostInProgress }));
+      const aborts = events.filter((event) => event.kind === 'streamAbort');
+      // PostgreSQL 18 does not stream what it knows to be rolled back.
+      if (variant.live || PG_MAJOR < 18) {
+        assert.ok(aborts.some(({ xid, subxid }) => xid === subxid) && aborts.some(({ xid, subxid }) => xid !== subxid));
+      }
+      for (const { abortLsn, abortTime } of aborts) {
+        assert.equal(abortLsn === undefined, options.streaming !== 'parallel');
+        assert.equal(abortTime === undefined, options.streaming !== 'parallel');
+      }
+      for (const event of events) JSON.stringify(event);
+    });
+  }
+});
