@@ -57,7 +57,28 @@ function viewOf(events: readonly WalEvent[]): CommittedView {
   return view;
 }
 
-function missing({ options }: Variant): string | false {
+/** `transactions()`, with memory for all of them and for next to nothing. */
+const WHOLE: readonly Pick<Variant, 'slot' | 'options' | 'live'>[] = [
+  { slot: 'whole', options: {} },
+  { slot: 'whole_spilled', options: { spill: { memoryBytes: 64 * 1024 } } },
+  { slot: 'whole_streamed', options: { streaming: 'on', workers: 3 } },
+  { slot: 'whole_streamed_spilled', options: { streaming: 'on', spill: { memoryBytes: 64 * 1024 } } },
+  { slot: 'whole_parallel', options: { streaming: 'parallel', binary: true, spill: { memoryBytes: 256 * 1024 } } },
+  { slot: 'whole_live', live: true, options: { streaming: 'on', spill: { memoryBytes: 64 * 1024 } } },
+];
+
+/** What `transactions()` delivers up to the end, as units. */
+async function wholeTransactions(stream: WalStream): Promise<CommittedView> {
+  const view = new CommittedView();
+  for await (const item of stream.transactions()) {
+    if (item.kind === 'transaction' && item.changes.spilled) view.counts.spilled = (view.counts.spilled ?? 0) + 1;
+    await view.takeItem(item);
+    if (item.kind === 'message' && isEnd(item)) break;
+  }
+  return view;
+}
+
+function missing({ options }: Pick<Variant, 'options'>): string | false {
   return options.streaming === 'parallel' && needsMajor(16, 'parallel streaming');
 }
 
@@ -65,6 +86,7 @@ suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
   const server = sharedServer({ settings: { logical_decoding_work_mem: '64kB' } });
   let stopLsn: bigint | undefined;
   const live = new Map<string, Promise<WalEvent[]>>();
+  const liveWhole = new Map<string, Promise<CommittedView>>();
   let oracle = new CommittedView();
 
   function streamFrom(slot: string, options: Partial<WalStreamOptions> = {}): WalStream {
@@ -81,13 +103,18 @@ suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
   before(async () => {
     const client = await connect(server());
     await createLargeSchema(client);
-    for (const slot of [ORACLE_SLOT, ...VARIANTS.map((variant) => variant.slot)]) {
+    for (const slot of [ORACLE_SLOT, ...[...VARIANTS, ...WHOLE].map((variant) => variant.slot)]) {
       await client.query(`SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
     }
     for (const { slot, options, consume } of VARIANTS.filter((one) => one.live && missing(one) === false)) {
       const stream = streamFrom(slot, options);
       await stream.start();
       live.set(slot, consume(stream));
+    }
+    for (const { slot, options } of WHOLE.filter((one) => one.live)) {
+      const stream = streamFrom(slot, options);
+      await stream.start();
+      liveWhole.set(slot, wholeTransactions(stream));
     }
     await runLargeTransactions(server(), new Random(SEED));
     await client.query(`SELECT pg_logical_emit_message(false, '${END_PREFIX}', '')`);
@@ -120,6 +147,15 @@ suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
         assert.equal(abortTime === undefined, options.streaming !== 'parallel');
       }
       for (const event of events) JSON.stringify(event);
+    });
+  }
+
+  for (const variant of WHOLE) {
+    const { slot, options } = variant;
+    test(`${slot}: transactions() gives the same`, { skip: missing(variant) }, async () => {
+      const view = await (liveWhole.get(slot) ?? wholeTransactions(streamFrom(slot, options)));
+      assertSameUnits(view.units, oracle.units);
+      assert.equal((view.counts.spilled ?? 0) > 0, options.spill !== undefined, JSON.stringify(view.counts));
     });
   }
 });

@@ -65,7 +65,7 @@ suite(`prepared transactions, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, { skip: nee
     const client = await connect(server());
     await createLargeSchema(client);
     await client.query(`SELECT pg_create_logical_replication_slot('oracle', 'pgoutput')`);
-    for (const { slot } of VARIANTS) {
+    for (const slot of VARIANTS.flatMap((variant) => [variant.slot, `whole_${variant.slot}`])) {
       await client.query(`SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput', false, true)`);
     }
     await runPreparedTransactions(server());
@@ -91,6 +91,20 @@ suite(`prepared transactions, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, { skip: nee
       else assert.ok(counts.streamPrepare >= 2, JSON.stringify(counts));
       assert.equal(counts.commitPrepared, 4);
       assert.equal(counts.rollbackPrepared, 3);
+    });
+
+    test(`${slot}: transactions() gives the same`, { skip: needsMajor(major, 'parallel streaming') }, async () => {
+      const [oracleSlot, wholeSlot] = [`oracle_whole_${slot}`, `whole_${slot}`];
+      await sql(server(), `SELECT pg_copy_logical_replication_slot('oracle', '${oracleSlot}')`);
+      const oracle = viewOf(await drain(streamFrom(oracleSlot, { twoPhase: false })));
+      const view = new CommittedView();
+      const stream = streamFrom(wholeSlot, { ...options, spill: { memoryBytes: 64 * 1024 } });
+      for await (const item of stream.transactions()) await view.takeItem(item);
+      assertSameUnits(view.units, oracle.units);
+      assert.deepEqual(view.unfinished, []);
+      assert.equal(view.counts.prepared, 7);
+      assert.equal(view.counts.commitPrepared, 4);
+      assert.equal(view.counts.rollbackPrepared, 3);
     });
   }
 

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import type { MessageEvent, RowEvent, TruncateEvent, WalEvent } from '../../src/index.js';
+import type {
+  ChangeEvent,
+  MessageEvent,
+  PreparedTransaction,
+  RowEvent,
+  Transaction,
+  TransactionItem,
+  TruncateEvent,
+  WalEvent,
+} from '../../src/index.js';
 
 /** A committed transaction, or a message that stands alone, in a form that can be compared. */
 export interface CommittedUnit {
@@ -89,23 +98,20 @@ export class CommittedView {
       case 'insert':
       case 'update':
       case 'delete':
-        this.#change(event, rowChange(event));
+        this.#change(event, changeFrom(event));
         break;
-      case 'truncate': {
-        const { kind, lsn, relations, cascade, restartIdentity } = event;
-        this.#change(event, { kind, lsn, relations, cascade, restartIdentity });
+      case 'truncate':
+        this.#change(event, changeFrom(event));
         break;
-      }
       case 'message': {
-        const { kind, lsn, prefix, content } = event;
-        const change = { kind, lsn, prefix, content: content.toString() };
+        const change = changeFrom(event);
         if (event.transactional) {
           this.#place(event, change);
         } else {
           this.units.push({
             xid: undefined,
             commitLsn: undefined,
-            endLsn: lsn,
+            endLsn: event.lsn,
             commitTime: undefined,
             changes: [change],
           });
@@ -121,6 +127,21 @@ export class CommittedView {
         break;
       default:
         event satisfies never;
+    }
+  }
+
+  /** The same from `transactions()`. */
+  async takeItem(item: TransactionItem): Promise<void> {
+    switch (item.kind) {
+      case 'transaction':
+        this.#commit(item, await changesOf(item, item.commitLsn, undefined));
+        break;
+      case 'prepared':
+        this.counts.prepared = (this.counts.prepared ?? 0) + 1;
+        this.#prepared.set(item.gid, await changesOf(item, undefined, item.prepareLsn));
+        break;
+      default:
+        this.take(item);
     }
   }
 
@@ -187,7 +208,32 @@ export class CommittedView {
   }
 }
 
-function rowChange(event: RowEvent): Change {
+/** Checks on the way that every change says of its transaction what is known now, and that the numbers have no gap. */
+async function changesOf(
+  { xid, changes }: Transaction | PreparedTransaction,
+  commitLsn: bigint | undefined,
+  prepareLsn: bigint | undefined,
+): Promise<Change[]> {
+  const taken: Change[] = [];
+  let ordinal = 0;
+  for await (const change of changes) {
+    assert.deepEqual([change.xid, change.commitLsn, change.prepareLsn], [xid, commitLsn, prepareLsn]);
+    assert.equal(change.subxid, undefined);
+    if (change.kind !== 'message') assert.equal(change.ordinal, ordinal++);
+    taken.push(changeFrom(change));
+  }
+  return taken;
+}
+
+function changeFrom(event: ChangeEvent): Change {
+  if (event.kind === 'message') {
+    const { kind, lsn, prefix, content } = event;
+    return { kind, lsn, prefix, content: content.toString() };
+  }
+  if (event.kind === 'truncate') {
+    const { kind, lsn, relations, cascade, restartIdentity } = event;
+    return { kind, lsn, relations, cascade, restartIdentity };
+  }
   const { kind, lsn, schema, table, relation, identity } = event;
   return {
     kind,
