@@ -41,6 +41,16 @@ export interface TransformOptions {
   readonly options?: unknown;
 }
 
+/** How a lost connection is made again: pauses that double, with some chance in them. */
+export interface RetryOptions {
+  /** Attempts in a row that may fail before the stream ends with the last error; 0: none is made. Default: no limit. */
+  readonly maxAttempts?: number;
+  /** Default: 100. */
+  readonly minDelayMs?: number;
+  /** Default: 30 000. */
+  readonly maxDelayMs?: number;
+}
+
 /** Where `transactions()` puts what is too large for memory. */
 export interface SpillOptions {
   /**
@@ -106,6 +116,11 @@ export interface WalStreamOptions {
   readonly livenessTimeoutMs?: number;
   /** Bound on the creation of a slot, which waits for running transactions. Default: 30 000. */
   readonly createSlotTimeoutMs?: number;
+  /**
+   * How a lost connection is made again, on errors that are `retryable`. A running stream does so by default; `start()`
+   * only when this is given.
+   */
+  readonly retry?: RetryOptions;
   /** Aborting ends the stream with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -142,6 +157,9 @@ export interface ResolvedStreamOptions {
   readonly feedbackIntervalMs: number;
   readonly livenessTimeoutMs: number;
   readonly createSlotTimeoutMs: number;
+  readonly retry: Required<RetryOptions>;
+  /** Whether the start is tried again too. */
+  readonly retriesStart: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -177,9 +195,13 @@ const KNOWN_OPTIONS = new Set([
   'feedbackIntervalMs',
   'livenessTimeoutMs',
   'createSlotTimeoutMs',
+  'retry',
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
+const KNOWN_RETRY_OPTIONS = new Set(['maxAttempts', 'minDelayMs', 'maxDelayMs']);
+const DEFAULT_MIN_DELAY_MS = 100;
+const DEFAULT_MAX_DELAY_MS = 30_000;
 const KNOWN_SPILL_OPTIONS = new Set(['directory', 'memoryBytes']);
 const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
 const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
@@ -233,6 +255,8 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
       MAX_TIMER_MS,
       DEFAULT_CREATE_SLOT_TIMEOUT_MS,
     ),
+    retry: retryFrom(options.retry),
+    retriesStart: options.retry !== undefined,
     signal: signalFrom(options.signal),
   };
 }
@@ -295,6 +319,28 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
     exportName,
     per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
     options: cloneable(transform.options, 'transform.options'),
+  };
+}
+
+function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
+  const given = retry ?? {};
+  if (typeof given !== 'object' || given === null) throw wrong('retry', 'must be an object');
+  refuseUnknown(given, KNOWN_RETRY_OPTIONS, 'retry.');
+  const { maxAttempts } = given;
+  const minDelayMs = integer(given.minDelayMs, 'retry.minDelayMs', 1, MAX_TIMER_MS, DEFAULT_MIN_DELAY_MS);
+  return {
+    maxAttempts:
+      maxAttempts === undefined || maxAttempts === Number.POSITIVE_INFINITY
+        ? Number.POSITIVE_INFINITY
+        : integer(maxAttempts, 'retry.maxAttempts', 0, Number.MAX_SAFE_INTEGER, 0),
+    minDelayMs,
+    maxDelayMs: integer(
+      given.maxDelayMs,
+      'retry.maxDelayMs',
+      minDelayMs,
+      MAX_TIMER_MS,
+      Math.max(DEFAULT_MAX_DELAY_MS, minDelayMs),
+    ),
   };
 }
 

@@ -46,6 +46,17 @@ export interface CutBatch {
   readonly unitsThrough: number;
   readonly firstLsn: bigint;
   readonly lastLsn: bigint;
+  /** Whether it is the first after the connection was lost: what was being streamed then is streamed anew. */
+  readonly resumed: boolean;
+}
+
+/** How far a transaction was received that comes again. */
+interface Replay {
+  /** LSN of its commit or prepare record. */
+  readonly recordLsn: bigint;
+  /** Row changes and truncates, and messages, that were received before; what is left of them to pass over. */
+  changes: number;
+  messages: number;
 }
 
 /** Where a batch ended before a transaction that began without a position. */
@@ -81,7 +92,13 @@ export class BatchCutter {
   /** Between Stream Start and Stream Stop. */
   #inBlock = false;
   #ordinal = 0;
+  /** Messages of the transaction. */
+  #messageCount = 0;
   #commitTimeUs: bigint | undefined;
+  /** The transaction that was received half-way when the connection was lost; then, while it is passed over. */
+  #replay: Replay | undefined;
+  #replaying = false;
+  #resumed = false;
 
   /** Of the batch that is growing. */
   #start = -1;
@@ -132,6 +149,39 @@ export class BatchCutter {
     return this.#commitTimeUs;
   }
 
+  /** Whether what is received may be passed over: before that, {@link cut} takes what came before. */
+  get mayReplay(): boolean {
+    return this.#replay !== undefined;
+  }
+
+  /**
+   * The connection was lost, and {@link cut} has taken what came. A transaction that was received half-way comes again,
+   * and its beginning is passed over. Streamed ones come again too, and are new.
+   */
+  suspend(): void {
+    const transaction = this.#transaction;
+    const recordLsn = transaction === undefined ? undefined : recordLsnOf(transaction);
+    if (this.#replaying && this.#replay !== undefined) {
+      // Lost again while it came again: it was received as far as before.
+      this.#replay.changes += this.#ordinal;
+      this.#replay.messages += this.#messageCount;
+    } else if (recordLsn !== undefined) {
+      // One that is still to be judged has not left the cutter.
+      const received = { recordLsn, changes: this.#ordinal, messages: this.#messageCount };
+      this.#replay = this.#unjudged === undefined ? received : undefined;
+    }
+    this.#replaying = false;
+    this.#transaction = undefined;
+    this.#inBlock = false;
+    this.#unjudged = undefined;
+    for (const held of this.#held.splice(0)) {
+      held.slab.release();
+      this.#sequence--;
+    }
+    this.#relations.dropAllStreamed();
+    this.#resumed = true;
+  }
+
   /** The XLogData at `[body, end)` was received. DecodeError leaves it out of the batch. */
   add(bytes: Buffer, body: number, end: number): StopVerdict {
     const message = body + XLOG_DATA_HEADER_BYTES;
@@ -155,6 +205,10 @@ export class BatchCutter {
       throw locateDecodeError(error, { start: message, tag, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (verdict === 'stop-before') return verdict;
+    if (this.#replay !== undefined && this.#passOver(this.#replay, tag)) {
+      this.#forgetMentions();
+      return verdict;
+    }
     if (this.#start === -1) {
       this.#start = body - FRAME_HEADER_BYTES;
       this.#firstBody = body;
@@ -183,6 +237,13 @@ export class BatchCutter {
       this.#unjudged = { ...unjudged, start: -1 };
     }
     this.#start = -1;
+    this.#resumed = false;
+    this.#forgetMentions();
+    return batches;
+  }
+
+  /** Nothing of what was inspected belongs to the next batch, so far. */
+  #forgetMentions(): void {
     this.#changeCount = 0;
     this.#strayAborts = [];
     this.#versions = [];
@@ -191,7 +252,50 @@ export class BatchCutter {
     this.#arrivedAt.clear();
     this.#settled.clear();
     this.#lastId = -1;
-    return batches;
+  }
+
+  /**
+   * Whether a message, already inspected, was received before the connection was lost. What lies before the transaction
+   * that comes again, such as messages that stand alone, is new; another transaction in its place says that it does not
+   * come again.
+   */
+  #passOver(replay: Replay, tag: number): boolean {
+    if (!this.#replaying) {
+      if (this.#transaction === undefined || this.#inBlock) return false;
+      this.#replaying = recordLsnOf(this.#transaction) === replay.recordLsn;
+      if (this.#replaying) this.#unjudged = undefined;
+      else this.#replay = undefined;
+      return this.#replaying;
+    }
+    const { changes, messages } = replay;
+    switch (tag) {
+      case MessageTag.origin:
+        return true;
+      case MessageTag.relation:
+      case MessageTag.type:
+        if (changes > 0 || messages > 0) return true;
+        break;
+      case MessageTag.insert:
+      case MessageTag.update:
+      case MessageTag.delete:
+      case MessageTag.truncate:
+        if (changes > 0) {
+          replay.changes--;
+          return true;
+        }
+        break;
+      case MessageTag.message:
+        if (messages > 0) {
+          replay.messages--;
+          return true;
+        }
+        break;
+      default:
+        break;
+    }
+    this.#replay = undefined;
+    this.#replaying = false;
+    return false;
   }
 
   /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
@@ -235,6 +339,7 @@ export class BatchCutter {
       unitsThrough: this.#frontier.nextUnit,
       firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
       lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
+      resumed: this.#resumed,
     };
   }
 
@@ -343,6 +448,7 @@ export class BatchCutter {
     }
     this.#transaction = transaction;
     this.#ordinal = 0;
+    this.#messageCount = 0;
     return 'go-on';
   }
 
@@ -400,7 +506,10 @@ export class BatchCutter {
   #message(bytes: Buffer, start: number, end: number): StopVerdict {
     // Only flags and LSN are looked at: the content may be large, and is the decoder's.
     if (end - start < MESSAGE_HEADER_BYTES) throw new DecodeError('incomplete message', { offset: start });
-    if (isTransactional(bytes[start + 1])) return 'go-on';
+    if (isTransactional(bytes[start + 1])) {
+      this.#messageCount++;
+      return 'go-on';
+    }
     return this.#standAlone(bytes.readBigUInt64BE(start + 2));
   }
 
@@ -449,5 +558,19 @@ export class BatchCutter {
 
   #lsnAt(bytes: Buffer, body: number, end: number): bigint {
     return end - body >= 9 ? bytes.readBigUInt64BE(body + 1) : 0n;
+  }
+}
+
+/** Where a transaction that is sent as a whole ends: the same whenever it is sent. */
+function recordLsnOf(transaction: OpenTransaction): bigint | undefined {
+  switch (transaction.kind) {
+    case 'committed':
+      return transaction.begin.commitLsn;
+    case 'prepared':
+      return transaction.prepared.prepareLsn;
+    case 'streamed':
+      return undefined;
+    default:
+      return transaction satisfies never;
   }
 }

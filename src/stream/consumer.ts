@@ -271,10 +271,10 @@ export class Consumer {
   }
 
   /** The transactions that end in a batch. When they cannot be put together, nothing more can. */
-  async #assemble({ batch }: Decoded): Promise<readonly TransactionItem[]> {
+  async #assemble({ batch, cut }: Decoded): Promise<readonly TransactionItem[]> {
     try {
       this.#assembler ??= await this.#life.openAssembler();
-      return await this.#assembler.add(batch as WalBatch);
+      return await this.#assembler.add(batch as WalBatch, cut.resumed);
     } catch (error) {
       // Closing takes the folder away from under it.
       if (this.#life.over) return [];

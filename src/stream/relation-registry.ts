@@ -95,6 +95,12 @@ export class RelationRegistry {
     this.#streamed.get(xid)?.clear();
   }
 
+  /** The connection was lost: what is still in progress is streamed anew. */
+  dropAllStreamed(): void {
+    this.#streamed.clear();
+    this.#block = undefined;
+  }
+
   /** Stream Abort of the whole transaction, or Stream Prepare. */
   dropStreamed(xid: number): void {
     this.#streamed.delete(xid);

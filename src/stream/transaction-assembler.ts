@@ -77,8 +77,12 @@ export class TransactionAssembler {
     );
   }
 
-  /** Takes the events of a batch and gives what ends in it. SpillError when there is no room for what does not. */
-  add(batch: WalBatch): Promise<TransactionItem[]> {
+  /**
+   * Takes the events of a batch and gives what ends in it. SpillError when there is no room for what does not. `resumed`:
+   * the connection was lost before it, and what is still being streamed is streamed anew.
+   */
+  add(batch: WalBatch, resumed: boolean): Promise<TransactionItem[]> {
+    if (resumed) this.#dropStreamed();
     const added = this.#working.then(() => this.#add(batch));
     this.#working = added.catch(() => {});
     return added;
@@ -227,6 +231,12 @@ export class TransactionAssembler {
     const unit = acknowledgementUnit(end);
     if (partial.store.spilled && unit !== undefined) this.#delivered.push({ unit, store: partial.store });
     return partial;
+  }
+
+  #dropStreamed(): void {
+    for (const { store } of this.#streamed.values()) this.#void.push(store);
+    this.#streamed.clear();
+    this.#block = undefined;
   }
 
   #rollBack({ xid, subxid }: StreamAbortEvent): void {

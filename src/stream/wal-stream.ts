@@ -15,9 +15,10 @@ import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
 import { Intake } from './intake.js';
 import { LagProbe } from './lag-probe.js';
-import { openStream } from './open-stream.js';
+import { type OpenStream, openStream } from './open-stream.js';
 import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
+import { Reconnector } from './reconnector.js';
 import { SpillDirectory } from './spill-directory.js';
 import type { WalStreamStats } from './stream-stats.js';
 import type { PreparedTransaction, Transaction } from './transaction.js';
@@ -39,12 +40,16 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   readonly #consumer: Consumer;
   readonly #lagProbe: LagProbe;
   readonly #rates = new RateMeter();
+  readonly #reconnector: Reconnector;
   #started: Promise<void> | undefined;
-  /** Gives up the start, when it is stopped or aborted before it has ended. */
-  readonly #starting = new AbortController();
+  /** While the connection is made again. */
+  #reconnecting: Promise<void> | undefined;
+  /** Gives up connecting, when the stream is stopped or aborted meanwhile. */
+  readonly #connecting = new AbortController();
   #closing: Promise<void> | undefined;
   #startedAt = 0;
-  #systemIdentifier = '';
+  /** The cluster that is streamed from. */
+  #system = { systemIdentifier: '', timeline: 0 };
   #warnings: readonly string[] = [];
   #sampler: NodeJS.Timeout | undefined;
 
@@ -55,7 +60,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
-    this.#intake = new Intake(this.#options);
+    this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
+    this.#reconnector = new Reconnector(this.#options.retry);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
@@ -148,7 +154,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   stats(): WalStreamStats {
     const intake = this.#intake;
     const { copy, pipeline, frontier } = intake;
-    const bytesReceived = copy?.bytesRead ?? 0;
+    const { bytesReceived } = intake;
     const [bytesPerSecond, changesPerSecond] = this.#rates.rates(performance.now(), [
       bytesReceived,
       intake.changesReceived,
@@ -162,8 +168,10 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       unitsReceived: frontier.nextUnit,
       bytesPerSecond,
       changesPerSecond,
-      reads: copy?.reads ?? 0,
+      reads: intake.reads,
       readDelayMs: copy?.readDelayMs ?? 0,
+      connected: copy !== undefined && !this.#over,
+      reconnects: this.#reconnector.reconnects,
       inFlightBytes: intake.inFlightBytes,
       inFlightBatches: intake.inFlightBatches,
       workers: this.#options.workers,
@@ -215,16 +223,15 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   async #start(): Promise<void> {
     const { signal, transform } = this.#options;
-    const starting = this.#starting.signal;
-    const giveUp = () => this.#starting.abort(signal?.reason);
+    const starting = this.#connecting.signal;
+    const giveUp = () => this.#connecting.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
       if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
-      const opened = await openStream(this.#options, this.#intake, starting);
+      const opened = await this.#openFirst(starting);
       this.#warnings = opened.warnings;
-      this.#systemIdentifier = opened.systemIdentifier;
-      this.#intake.attach(opened.copy, opened.feedbackIntervalMs, opened.confirmedFlushLsn);
+      this.#attach(opened);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
@@ -240,10 +247,52 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     if (signal?.aborted) this.#onAbort();
   }
 
+  async #openFirst(signal: AbortSignal): Promise<OpenStream> {
+    const open = () => openStream(this.#options, this.#intake, signal);
+    try {
+      return await open();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!this.#options.retriesStart) throw error;
+      const opened = await this.#reconnector.open(error, open, signal);
+      this.#reconnector.progressed();
+      return opened;
+    }
+  }
+
+  #attach(opened: OpenStream): void {
+    const { systemIdentifier, timeline } = opened;
+    this.#system = { systemIdentifier, timeline };
+    this.#intake.attach(opened);
+  }
+
+  /** Whether the stream goes on: then the connection is being made again. */
+  #onLost(error: unknown): boolean {
+    const { retry } = this.#options;
+    if (this.#over || this.#startedAt === 0) return false;
+    if (this.#intake.progressedWithin(retry.maxDelayMs)) this.#reconnector.progressed();
+    if (!this.#reconnector.canRetry(error)) return false;
+    this.#reconnecting = this.#reconnect(error);
+    return true;
+  }
+
+  async #reconnect(error: unknown): Promise<void> {
+    const { signal } = this.#connecting;
+    // Let the intake put its things in order first.
+    await Promise.resolve();
+    const point = { ...this.#system, lsn: this.#intake.resumeLsn };
+    const open = () => openStream(this.#options, this.#intake, signal, point);
+    try {
+      this.#attach(await this.#reconnector.open(error, open, signal));
+    } catch (failure) {
+      if (!signal.aborted) this.#intake.end(failure);
+    }
+  }
+
   async #openAssembler(): Promise<TransactionAssembler> {
     const { spill, slot } = this.#options;
     const directory = new SpillDirectory(spill.directory, {
-      systemIdentifier: this.#systemIdentifier,
+      systemIdentifier: this.#system.systemIdentifier,
       slot: slot.name,
     });
     await directory.clear();
@@ -256,7 +305,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   };
 
   #sample(): void {
-    this.#rates.sample(performance.now(), [this.#intake.copy?.bytesRead ?? 0, this.#intake.changesReceived]);
+    this.#rates.sample(performance.now(), [this.#intake.bytesReceived, this.#intake.changesReceived]);
   }
 
   /** An abort is thrown to the consumer, once. */
@@ -276,11 +325,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   async #closeNow(): Promise<void> {
     clearInterval(this.#sampler);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    this.#starting.abort(stoppedError());
+    this.#connecting.abort(stoppedError());
     this.#intake.abort(undefined);
     try {
       // What is still starting is given up, and closes what it has opened.
       await this.#started?.catch(() => {});
+      await this.#reconnecting;
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       await this.#consumer.close();
