@@ -1,7 +1,7 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
 import { type Commit, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
-import { locateDecodeError } from '../pgoutput/decode-location.js';
+import { locateDecodeError, moveDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import {
   parseBeginPrepare,
@@ -264,7 +264,7 @@ export class BatchCutter {
         return this.#commit(commit);
       }
       case MessageTag.relation:
-        this.#describe(bytes.subarray(start, end), body);
+        this.#describe(bytes, body, start, end);
         return 'go-on';
       case MessageTag.truncate:
         for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id, body);
@@ -420,14 +420,23 @@ export class BatchCutter {
     }
   }
 
-  #describe(message: Uint8Array, body: number): void {
-    const normalised = Uint8Array.from(message);
-    normalised[0] = MessageTag.relation;
-    const version = this.#relations.describe(normalised);
+  #describe(bytes: Buffer, body: number, start: number, end: number): void {
+    const message = Uint8Array.from(bytes.subarray(start, end));
+    // Of a streamed one, that is the last byte of the xid.
+    message[0] = MessageTag.relation;
+    const version = this.#readRelation(message, start);
     const { id } = version.relation;
     this.#arriveAt(version, id, body);
     this.#settled.add(id);
     this.#lastId = -1;
+  }
+
+  #readRelation(message: Uint8Array, start: number): RelationVersion {
+    try {
+      return this.#relations.describe(message);
+    } catch (error) {
+      throw moveDecodeError(error, start);
+    }
   }
 
   #arriveAt(version: RelationVersion, relationId: number, body: number): void {
