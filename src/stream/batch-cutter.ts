@@ -1,7 +1,7 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
 import { type Commit, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
-import { locateDecodeError, moveDecodeError } from '../pgoutput/decode-location.js';
+import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import {
   parseBeginPrepare,
@@ -9,7 +9,6 @@ import {
   parsePrepare,
   parseRollbackPrepared,
 } from '../pgoutput/prepared-message.js';
-import type { RelationVersion } from '../pgoutput/relation.js';
 import {
   hasStreamedXid,
   parseStreamAbort,
@@ -23,6 +22,7 @@ import type { BatchPosition } from '../pgoutput/wal-batch.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 import type { AckFrontier } from './ack-frontier.js';
+import { BatchVersions, type VersionsOfBatch } from './batch-versions.js';
 import type { RelationRegistry } from './relation-registry.js';
 import { judgeBegin, judgeCommit, judgeMessage, type StopVerdict } from './stop-position.js';
 
@@ -73,6 +73,7 @@ interface Stretch {
  */
 export class BatchCutter {
   readonly #relations: RelationRegistry;
+  readonly #versions: BatchVersions;
   readonly #frontier: AckFrontier;
   readonly #stopLsn: bigint | undefined;
   #sequence = 0;
@@ -93,15 +94,6 @@ export class BatchCutter {
   #startUnit = 0;
   #changeCount = 0;
   #strayAborts: number[] = [];
-  /** Versions that its messages are decoded with, their positions in that list, and from where on: {@link StretchFacts}. */
-  #versions: RelationVersion[] = [];
-  readonly #positions = new Map<RelationVersion, number>();
-  #versionsFrom: number[] = [];
-  /** By relation id, the version that `#versionsFrom` arrives at. */
-  readonly #arrivedAt = new Map<number, RelationVersion>();
-  /** Relations whose version there is known to be the one in force; and the last that was mentioned. */
-  readonly #settled = new Set<number>();
-  #lastId = -1;
 
   /** Where the batch ended before a transaction that a later message is to judge, because it began without a position. */
   #unjudged: Unjudged | undefined;
@@ -110,6 +102,7 @@ export class BatchCutter {
 
   constructor(relations: RelationRegistry, frontier: AckFrontier, stopLsn: bigint | undefined) {
     this.#relations = relations;
+    this.#versions = new BatchVersions(relations);
     this.#frontier = frontier;
     this.#stopLsn = stopLsn;
   }
@@ -174,40 +167,37 @@ export class BatchCutter {
     if (this.#start === -1) return batches;
     const whole = { start: this.#start, end: this.#end, firstBody: this.#firstBody, lastBody: this.#lastBody };
     if (unjudged === undefined) {
-      batches.push(this.#batch(slab, whole));
+      batches.push(this.#batch(slab, whole, this.#versions.take()));
     } else {
       const { start, end, lastBody } = unjudged;
       if (start !== -1) batches.push(this.#batchBefore(slab, { ...whole, end, lastBody }));
       const began = start === -1 ? whole.start : end;
-      this.#held.push(this.#batch(slab, { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES }));
+      const stretch = { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES };
+      this.#held.push(this.#batch(slab, stretch, this.#versions.take()));
       this.#unjudged = { ...unjudged, start: -1 };
     }
     this.#start = -1;
     this.#changeCount = 0;
     this.#strayAborts = [];
-    this.#versions = [];
-    this.#positions.clear();
-    this.#versionsFrom = [];
-    this.#arrivedAt.clear();
-    this.#settled.clear();
-    this.#lastId = -1;
     return batches;
   }
 
   /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
   #batchBefore(slab: Slab, stretch: Stretch): CutBatch {
-    const batch = { ...this.#batch(slab, stretch), endsInTransaction: false };
+    const batch = { ...this.#batch(slab, stretch, this.#versions.splitAt(stretch.end)), endsInTransaction: false };
     this.#startTransaction = undefined;
     this.#startOrdinal = 0;
     this.#startUnit = this.#frontier.nextUnit;
     this.#changeCount = 0;
-    // Their offsets lie before it, except for descriptions, which have no position either.
     this.#strayAborts = [];
-    this.#versionsFrom = this.#versionsFrom.filter((_, at, pairs) => pairs[at - (at % 2)] >= stretch.end);
     return batch;
   }
 
-  #batch(slab: Slab, { start, end, firstBody, lastBody }: Stretch): CutBatch {
+  #batch(
+    slab: Slab,
+    { start, end, firstBody, lastBody }: Stretch,
+    { versions, versionsFrom }: VersionsOfBatch,
+  ): CutBatch {
     slab.hold();
     const transaction = this.#startTransaction;
     return {
@@ -218,7 +208,7 @@ export class BatchCutter {
           ordinal: this.#startOrdinal,
         },
         firstUnit: this.#startUnit,
-        relations: this.#versions,
+        relations: versions,
         byteCount: end - start,
       },
       slab,
@@ -227,7 +217,7 @@ export class BatchCutter {
       transaction,
       facts: {
         startsInBlock: transaction?.kind === 'streamed',
-        versionsFrom: this.#versionsFrom,
+        versionsFrom,
         strayAborts: this.#strayAborts,
       },
       changeCount: this.#changeCount,
@@ -250,7 +240,7 @@ export class BatchCutter {
       case MessageTag.insert:
       case MessageTag.update:
       case MessageTag.delete:
-        if (end - start >= 5) this.#mention(bytes.readUInt32BE(start + 1), body);
+        if (end - start >= 5) this.#versions.mention(bytes.readUInt32BE(start + 1), body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
@@ -264,10 +254,11 @@ export class BatchCutter {
         return this.#commit(commit);
       }
       case MessageTag.relation:
-        this.#describe(bytes, body, start, end);
+        this.#versions.describe(bytes, body + XLOG_DATA_HEADER_BYTES, start, end);
         return 'go-on';
       case MessageTag.truncate:
-        for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id, body);
+        for (const id of parseTruncate(bytes, start, end).relationIds)
+          this.#versions.mention(id, body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
@@ -287,12 +278,12 @@ export class BatchCutter {
         this.#relations.leaveBlock();
         this.#inBlock = false;
         this.#transaction = undefined;
-        this.#unsettle();
+        this.#versions.unsettle();
         return 'go-on';
       case MessageTag.streamCommit: {
         const commit = parseStreamCommit(bytes, start, end);
         this.#relations.commitStreamed(commit.xid);
-        this.#unsettle();
+        this.#versions.unsettle();
         return this.#commit(commit);
       }
       case MessageTag.streamAbort: {
@@ -376,7 +367,7 @@ export class BatchCutter {
     this.#relations.enterBlock(xid);
     this.#transaction = transaction;
     this.#inBlock = true;
-    this.#unsettle();
+    this.#versions.unsettle();
     return 'go-on';
   }
 
@@ -402,58 +393,6 @@ export class BatchCutter {
     if (end - start < MESSAGE_HEADER_BYTES) throw new DecodeError('incomplete message', { offset: start });
     if (isTransactional(bytes[start + 1])) return 'go-on';
     return this.#standAlone(bytes.readBigUInt64BE(start + 2));
-  }
-
-  /** The relation version that a change is decoded with goes along with the batch. */
-  #mention(relationId: number, body: number): void {
-    if (relationId === this.#lastId) return;
-    this.#lastId = relationId;
-    if (this.#settled.has(relationId)) return;
-    this.#settled.add(relationId);
-    const version = this.#relations.get(relationId);
-    if (version !== undefined) {
-      this.#arriveAt(version, relationId, body);
-    } else if (this.#arrivedAt.has(relationId)) {
-      // Another transaction described it for itself: not to be taken for this one's.
-      const offset = body + XLOG_DATA_HEADER_BYTES;
-      throw new DecodeError('change of a relation that the stream has not described', { offset, relationId });
-    }
-  }
-
-  #describe(bytes: Buffer, body: number, start: number, end: number): void {
-    const message = Uint8Array.from(bytes.subarray(start, end));
-    // Of a streamed one, that is the last byte of the xid.
-    message[0] = MessageTag.relation;
-    const version = this.#readRelation(message, start);
-    const { id } = version.relation;
-    this.#arriveAt(version, id, body);
-    this.#settled.add(id);
-    this.#lastId = -1;
-  }
-
-  #readRelation(message: Uint8Array, start: number): RelationVersion {
-    try {
-      return this.#relations.describe(message);
-    } catch (error) {
-      throw moveDecodeError(error, start);
-    }
-  }
-
-  #arriveAt(version: RelationVersion, relationId: number, body: number): void {
-    if (this.#arrivedAt.get(relationId) === version) return;
-    this.#arrivedAt.set(relationId, version);
-    let position = this.#positions.get(version);
-    if (position === undefined) {
-      position = this.#versions.push(version) - 1;
-      this.#positions.set(version, position);
-    }
-    this.#versionsFrom.push(body + XLOG_DATA_HEADER_BYTES, position);
-  }
-
-  /** Which versions are in force may have changed: a streamed transaction has its own. */
-  #unsettle(): void {
-    this.#settled.clear();
-    this.#lastId = -1;
   }
 
   #lsnAt(bytes: Buffer, body: number, end: number): bigint {
