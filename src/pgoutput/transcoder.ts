@@ -26,6 +26,8 @@ export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
 const INITIAL_DATA_BYTES = 256 * 1024;
+/** Where no message is. */
+const NO_OFFSET = -1;
 
 /** A relation version by its number and its Relation message. */
 export interface RelationSource {
@@ -83,6 +85,11 @@ export class Transcoder {
   #lastPosition = 0;
   #lastPlan: RelationPlan | undefined;
 
+  /** Whether the current message is between Stream Start and Stream Stop. */
+  #inBlock = false;
+  #strayAborts: readonly number[] = [];
+  #straysPassed = 0;
+
   constructor(types: TypesMode) {
     this.#types = types;
   }
@@ -90,11 +97,10 @@ export class Transcoder {
   /** Never throws for what the bytes hold: the events before the fault are returned together with the error. */
   transcode(task: TranscodeTask): TranscodeResult {
     this.#enterTask(task);
-    const { bytes, end, facts } = task;
-    const { versionsFrom, strayAborts } = facts;
-    let inBlock = facts.startsInBlock;
-    let nextVersion = 0;
-    let nextStray = 0;
+    const { bytes, end } = task;
+    const { versionsFrom } = task.facts;
+    let versionsUsed = 0;
+    let nextVersionFrom = versionsFrom.length > 0 ? versionsFrom[0] : NO_OFFSET;
     let error: unknown;
     let at = task.start;
     while (at < end) {
@@ -109,22 +115,16 @@ export class Transcoder {
           break;
         }
         // Several at once where a truncate has several relations.
-        while (versionsFrom[nextVersion] === message) {
-          this.#useVersion(versionsFrom[nextVersion + 1]);
-          nextVersion += 2;
+        while (message === nextVersionFrom) {
+          this.#useVersion(versionsFrom[versionsUsed + 1]);
+          versionsUsed += 2;
+          nextVersionFrom = versionsUsed < versionsFrom.length ? versionsFrom[versionsUsed] : NO_OFFSET;
         }
         const rollback = this.#out.position;
         const tag = bytes[message];
         try {
-          if (inBlock && hasStreamedXid(tag)) {
-            this.#packStreamed(tag, bytes, body, message, next);
-          } else if (tag === MessageTag.streamAbort && strayAborts[nextStray] === message) {
-            nextStray++;
-          } else {
-            this.#packMessage(tag, bytes, body, message, next);
-            if (tag === MessageTag.streamStart) inBlock = true;
-            else if (tag === MessageTag.streamStop) inBlock = false;
-          }
+          if (this.#inBlock && hasStreamedXid(tag)) this.#packStreamed(tag, bytes, body, message, next);
+          else this.#packMessage(tag, bytes, body, message, next);
         } catch (thrown) {
           this.#out.position = rollback;
           error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1) });
@@ -151,6 +151,9 @@ export class Transcoder {
     this.#positions.clear();
     this.#current.clear();
     this.#lastId = -1;
+    this.#inBlock = task.facts.startsInBlock;
+    this.#strayAborts = task.facts.strayAborts;
+    this.#straysPassed = 0;
     if (this.#plans.size > MAX_CACHED_PLANS) this.#plans.clear();
     this.#batchPlans = task.relations.map((source) => this.#planOf(source));
   }
@@ -226,15 +229,18 @@ export class Transcoder {
     switch (tag) {
       case MessageTag.streamStart:
         this.#copyMessage(EventCode.streamStart, parseStreamStart, bytes, body, start, end);
+        this.#inBlock = true;
         break;
       case MessageTag.streamStop:
         this.#copyMessage(EventCode.streamStop, parseStreamStop, bytes, body, start, end);
+        this.#inBlock = false;
         break;
       case MessageTag.streamCommit:
         this.#copyMessage(EventCode.streamCommit, parseStreamCommit, bytes, body, start, end);
         break;
       case MessageTag.streamAbort:
-        this.#copyMessage(EventCode.streamAbort, parseStreamAbort, bytes, body, start, end);
+        if (this.#strayAborts[this.#straysPassed] === start) this.#straysPassed++;
+        else this.#copyMessage(EventCode.streamAbort, parseStreamAbort, bytes, body, start, end);
         break;
       case MessageTag.beginPrepare:
         this.#copyMessage(EventCode.beginPrepare, parseBeginPrepare, bytes, body, start, end);

@@ -9,7 +9,6 @@ import {
   parsePrepare,
   parseRollbackPrepared,
 } from '../pgoutput/prepared-message.js';
-import type { RelationVersion } from '../pgoutput/relation.js';
 import {
   hasStreamedXid,
   parseStreamAbort,
@@ -23,8 +22,10 @@ import type { BatchPosition } from '../pgoutput/wal-batch.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 import type { AckFrontier } from './ack-frontier.js';
+import { BatchVersions, type VersionsOfBatch } from './batch-versions.js';
 import type { RelationRegistry } from './relation-registry.js';
 import { judgeBegin, judgeCommit, judgeMessage, type StopVerdict } from './stop-position.js';
+import { TransactionReplay } from './transaction-replay.js';
 
 /** Message: tag, flags and LSN come before the prefix. */
 const MESSAGE_HEADER_BYTES = 10;
@@ -48,15 +49,6 @@ export interface CutBatch {
   readonly lastLsn: bigint;
   /** Whether it is the first after the connection was lost: what was being streamed then is streamed anew. */
   readonly resumed: boolean;
-}
-
-/** How far a transaction was received that comes again. */
-interface Replay {
-  /** LSN of its commit or prepare record. */
-  readonly recordLsn: bigint;
-  /** Row changes and truncates, and messages, that were received before; what is left of them to pass over. */
-  changes: number;
-  messages: number;
 }
 
 /** Where a batch ended before a transaction that began without a position. */
@@ -84,6 +76,7 @@ interface Stretch {
  */
 export class BatchCutter {
   readonly #relations: RelationRegistry;
+  readonly #versions: BatchVersions;
   readonly #frontier: AckFrontier;
   readonly #stopLsn: bigint | undefined;
   #sequence = 0;
@@ -95,9 +88,8 @@ export class BatchCutter {
   /** Messages of the transaction. */
   #messageCount = 0;
   #commitTimeUs: bigint | undefined;
-  /** The transaction that was received half-way when the connection was lost; then, while it is passed over. */
-  #replay: Replay | undefined;
-  #replaying = false;
+  /** The transaction that was received half-way when the connection was lost. */
+  #replay: TransactionReplay | undefined;
   #resumed = false;
 
   /** Of the batch that is growing. */
@@ -110,15 +102,6 @@ export class BatchCutter {
   #startUnit = 0;
   #changeCount = 0;
   #strayAborts: number[] = [];
-  /** Versions that its messages are decoded with, their positions in that list, and from where on: {@link StretchFacts}. */
-  #versions: RelationVersion[] = [];
-  readonly #positions = new Map<RelationVersion, number>();
-  #versionsFrom: number[] = [];
-  /** By relation id, the version that `#versionsFrom` arrives at. */
-  readonly #arrivedAt = new Map<number, RelationVersion>();
-  /** Relations whose version there is known to be the one in force; and the last that was mentioned. */
-  readonly #settled = new Set<number>();
-  #lastId = -1;
 
   /** Where the batch ended before a transaction that a later message is to judge, because it began without a position. */
   #unjudged: Unjudged | undefined;
@@ -127,6 +110,7 @@ export class BatchCutter {
 
   constructor(relations: RelationRegistry, frontier: AckFrontier, stopLsn: bigint | undefined) {
     this.#relations = relations;
+    this.#versions = new BatchVersions(relations);
     this.#frontier = frontier;
     this.#stopLsn = stopLsn;
   }
@@ -159,18 +143,13 @@ export class BatchCutter {
    * and its beginning is passed over. Streamed ones come again too, and are new.
    */
   suspend(): void {
-    const transaction = this.#transaction;
-    const recordLsn = transaction === undefined ? undefined : recordLsnOf(transaction);
-    if (this.#replaying && this.#replay !== undefined) {
-      // Lost again while it came again: it was received as far as before.
-      this.#replay.changes += this.#ordinal;
-      this.#replay.messages += this.#messageCount;
-    } else if (recordLsn !== undefined) {
+    if (this.#replay?.begun) {
+      this.#replay.restart();
+    } else if (this.#transaction !== undefined && !this.#inBlock) {
       // One that is still to be judged has not left the cutter.
-      const received = { recordLsn, changes: this.#ordinal, messages: this.#messageCount };
-      this.#replay = this.#unjudged === undefined ? received : undefined;
+      const received = { changes: this.#ordinal, messages: this.#messageCount };
+      this.#replay = this.#unjudged === undefined ? TransactionReplay.of(this.#transaction, received) : undefined;
     }
-    this.#replaying = false;
     this.#transaction = undefined;
     this.#inBlock = false;
     this.#unjudged = undefined;
@@ -205,10 +184,7 @@ export class BatchCutter {
       throw locateDecodeError(error, { start: message, tag, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (verdict === 'stop-before') return verdict;
-    if (this.#replay !== undefined && this.#passOver(this.#replay, tag)) {
-      this.#forgetMentions();
-      return verdict;
-    }
+    if (this.#replay !== undefined && this.#passesOver(this.#replay, tag)) return verdict;
     if (this.#start === -1) {
       this.#start = body - FRAME_HEADER_BYTES;
       this.#firstBody = body;
@@ -216,6 +192,25 @@ export class BatchCutter {
     this.#lastBody = body;
     this.#end = end;
     return verdict;
+  }
+
+  /** Whether a message, already inspected, was received before. Then it belongs to no batch. */
+  #passesOver(replay: TransactionReplay, tag: number): boolean {
+    const transaction = this.#transaction;
+    // Its Commit ends the transaction; a message that stands alone before it is new.
+    if (transaction === undefined) {
+      if (replay.begun) this.#replay = undefined;
+      return false;
+    }
+    if (this.#inBlock) return false;
+    if (replay.judge(tag, transaction) === 'deliver') {
+      this.#replay = undefined;
+      return false;
+    }
+    this.#unjudged = undefined;
+    this.#changeCount = 0;
+    this.#versions.take();
+    return true;
   }
 
   /**
@@ -228,90 +223,38 @@ export class BatchCutter {
     if (this.#start === -1) return batches;
     const whole = { start: this.#start, end: this.#end, firstBody: this.#firstBody, lastBody: this.#lastBody };
     if (unjudged === undefined) {
-      batches.push(this.#batch(slab, whole));
+      batches.push(this.#batch(slab, whole, this.#versions.take()));
     } else {
       const { start, end, lastBody } = unjudged;
       if (start !== -1) batches.push(this.#batchBefore(slab, { ...whole, end, lastBody }));
       const began = start === -1 ? whole.start : end;
-      this.#held.push(this.#batch(slab, { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES }));
+      const stretch = { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES };
+      this.#held.push(this.#batch(slab, stretch, this.#versions.take()));
       this.#unjudged = { ...unjudged, start: -1 };
     }
     this.#start = -1;
     this.#resumed = false;
-    this.#forgetMentions();
-    return batches;
-  }
-
-  /** Nothing of what was inspected belongs to the next batch, so far. */
-  #forgetMentions(): void {
     this.#changeCount = 0;
     this.#strayAborts = [];
-    this.#versions = [];
-    this.#positions.clear();
-    this.#versionsFrom = [];
-    this.#arrivedAt.clear();
-    this.#settled.clear();
-    this.#lastId = -1;
-  }
-
-  /**
-   * Whether a message, already inspected, was received before the connection was lost. What lies before the transaction
-   * that comes again, such as messages that stand alone, is new; another transaction in its place says that it does not
-   * come again.
-   */
-  #passOver(replay: Replay, tag: number): boolean {
-    if (!this.#replaying) {
-      if (this.#transaction === undefined || this.#inBlock) return false;
-      this.#replaying = recordLsnOf(this.#transaction) === replay.recordLsn;
-      if (this.#replaying) this.#unjudged = undefined;
-      else this.#replay = undefined;
-      return this.#replaying;
-    }
-    const { changes, messages } = replay;
-    switch (tag) {
-      case MessageTag.origin:
-        return true;
-      case MessageTag.relation:
-      case MessageTag.type:
-        if (changes > 0 || messages > 0) return true;
-        break;
-      case MessageTag.insert:
-      case MessageTag.update:
-      case MessageTag.delete:
-      case MessageTag.truncate:
-        if (changes > 0) {
-          replay.changes--;
-          return true;
-        }
-        break;
-      case MessageTag.message:
-        if (messages > 0) {
-          replay.messages--;
-          return true;
-        }
-        break;
-      default:
-        break;
-    }
-    this.#replay = undefined;
-    this.#replaying = false;
-    return false;
+    return batches;
   }
 
   /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
   #batchBefore(slab: Slab, stretch: Stretch): CutBatch {
-    const batch = { ...this.#batch(slab, stretch), endsInTransaction: false };
+    const batch = { ...this.#batch(slab, stretch, this.#versions.splitAt(stretch.end)), endsInTransaction: false };
     this.#startTransaction = undefined;
     this.#startOrdinal = 0;
     this.#startUnit = this.#frontier.nextUnit;
     this.#changeCount = 0;
-    // Their offsets lie before it, except for descriptions, which have no position either.
     this.#strayAborts = [];
-    this.#versionsFrom = this.#versionsFrom.filter((_, at, pairs) => pairs[at - (at % 2)] >= stretch.end);
     return batch;
   }
 
-  #batch(slab: Slab, { start, end, firstBody, lastBody }: Stretch): CutBatch {
+  #batch(
+    slab: Slab,
+    { start, end, firstBody, lastBody }: Stretch,
+    { versions, versionsFrom }: VersionsOfBatch,
+  ): CutBatch {
     slab.hold();
     const transaction = this.#startTransaction;
     return {
@@ -322,7 +265,7 @@ export class BatchCutter {
           ordinal: this.#startOrdinal,
         },
         firstUnit: this.#startUnit,
-        relations: this.#versions,
+        relations: versions,
         byteCount: end - start,
       },
       slab,
@@ -331,7 +274,7 @@ export class BatchCutter {
       transaction,
       facts: {
         startsInBlock: transaction?.kind === 'streamed',
-        versionsFrom: this.#versionsFrom,
+        versionsFrom,
         strayAborts: this.#strayAborts,
       },
       changeCount: this.#changeCount,
@@ -355,7 +298,7 @@ export class BatchCutter {
       case MessageTag.insert:
       case MessageTag.update:
       case MessageTag.delete:
-        if (end - start >= 5) this.#mention(bytes.readUInt32BE(start + 1), body);
+        if (end - start >= 5) this.#versions.mention(bytes.readUInt32BE(start + 1), body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
@@ -369,10 +312,11 @@ export class BatchCutter {
         return this.#commit(commit);
       }
       case MessageTag.relation:
-        this.#describe(bytes.subarray(start, end), body);
+        this.#versions.describe(bytes, body + XLOG_DATA_HEADER_BYTES, start, end);
         return 'go-on';
       case MessageTag.truncate:
-        for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id, body);
+        for (const id of parseTruncate(bytes, start, end).relationIds)
+          this.#versions.mention(id, body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
@@ -392,12 +336,12 @@ export class BatchCutter {
         this.#relations.leaveBlock();
         this.#inBlock = false;
         this.#transaction = undefined;
-        this.#unsettle();
+        this.#versions.unsettle();
         return 'go-on';
       case MessageTag.streamCommit: {
         const commit = parseStreamCommit(bytes, start, end);
         this.#relations.commitStreamed(commit.xid);
-        this.#unsettle();
+        this.#versions.unsettle();
         return this.#commit(commit);
       }
       case MessageTag.streamAbort: {
@@ -482,7 +426,7 @@ export class BatchCutter {
     this.#relations.enterBlock(xid);
     this.#transaction = transaction;
     this.#inBlock = true;
-    this.#unsettle();
+    this.#versions.unsettle();
     return 'go-on';
   }
 
@@ -513,64 +457,7 @@ export class BatchCutter {
     return this.#standAlone(bytes.readBigUInt64BE(start + 2));
   }
 
-  /** The relation version that a change is decoded with goes along with the batch. */
-  #mention(relationId: number, body: number): void {
-    if (relationId === this.#lastId) return;
-    this.#lastId = relationId;
-    if (this.#settled.has(relationId)) return;
-    this.#settled.add(relationId);
-    const version = this.#relations.get(relationId);
-    if (version !== undefined) {
-      this.#arriveAt(version, relationId, body);
-    } else if (this.#arrivedAt.has(relationId)) {
-      // Another transaction described it for itself: not to be taken for this one's.
-      const offset = body + XLOG_DATA_HEADER_BYTES;
-      throw new DecodeError('change of a relation that the stream has not described', { offset, relationId });
-    }
-  }
-
-  #describe(message: Uint8Array, body: number): void {
-    const normalised = Uint8Array.from(message);
-    normalised[0] = MessageTag.relation;
-    const version = this.#relations.describe(normalised);
-    const { id } = version.relation;
-    this.#arriveAt(version, id, body);
-    this.#settled.add(id);
-    this.#lastId = -1;
-  }
-
-  #arriveAt(version: RelationVersion, relationId: number, body: number): void {
-    if (this.#arrivedAt.get(relationId) === version) return;
-    this.#arrivedAt.set(relationId, version);
-    let position = this.#positions.get(version);
-    if (position === undefined) {
-      position = this.#versions.push(version) - 1;
-      this.#positions.set(version, position);
-    }
-    this.#versionsFrom.push(body + XLOG_DATA_HEADER_BYTES, position);
-  }
-
-  /** Which versions are in force may have changed: a streamed transaction has its own. */
-  #unsettle(): void {
-    this.#settled.clear();
-    this.#lastId = -1;
-  }
-
   #lsnAt(bytes: Buffer, body: number, end: number): bigint {
     return end - body >= 9 ? bytes.readBigUInt64BE(body + 1) : 0n;
-  }
-}
-
-/** Where a transaction that is sent as a whole ends: the same whenever it is sent. */
-function recordLsnOf(transaction: OpenTransaction): bigint | undefined {
-  switch (transaction.kind) {
-    case 'committed':
-      return transaction.begin.commitLsn;
-    case 'prepared':
-      return transaction.prepared.prepareLsn;
-    case 'streamed':
-      return undefined;
-    default:
-      return transaction satisfies never;
   }
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { before, suite, test } from 'node:test';
+import { before, suite, type TestContext, test } from 'node:test';
 import { type WalEvent, WalStream, type WalStreamOptions } from '../../src/index.js';
 import { assertSameUnits, CommittedView } from '../support/committed-view.js';
 import { createLargeSchema, LARGE_PUBLICATION, runLargeTransactions } from '../support/large-transactions.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
+import { drain, range, Source, until } from './source.js';
 
 const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const ORACLE_SLOT = 'oracle';
@@ -146,6 +147,7 @@ suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
         assert.equal(abortLsn === undefined, options.streaming !== 'parallel');
         assert.equal(abortTime === undefined, options.streaming !== 'parallel');
       }
+      assert.ok(counts.origin >= 2, JSON.stringify(counts));
       for (const event of events) JSON.stringify(event);
     });
   }
@@ -158,4 +160,66 @@ suite(`transactions in progress, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
       assert.equal((view.counts.spilled ?? 0) > 0, options.spill !== undefined, JSON.stringify(view.counts));
     });
   }
+
+  /** Streams while a transaction is in progress, and has seen its first block. */
+  async function openTransaction(t: TestContext) {
+    const source = await Source.open(t, server());
+    const writer = await connect(server());
+    t.after(() => writer.end());
+    const insert = (from: number, to: number) =>
+      `INSERT INTO ${source.name} SELECT g, repeat('x', 200) FROM generate_series(${from}, ${to}) g`;
+    await writer.query('BEGIN');
+    await writer.query(insert(1, 1_000));
+    return { source, writer, insert };
+  }
+
+  test('a transaction in progress holds no acknowledgement back, and comes again whole', async (t) => {
+    const { source, writer, insert } = await openTransaction(t);
+    const stream = source.stream({ streaming: 'on', feedbackIntervalMs: 50 });
+    const kinds: string[] = [];
+    const consumed = (async () => {
+      for await (const { kind } of stream) kinds.push(kind);
+    })();
+    await source.insert(5_000);
+    const committed = await source.lsn();
+    await until(async () => (await source.confirmed()) >= committed, 'the small transaction is acknowledged');
+    assert.ok(kinds.includes('streamStart') && kinds.includes('commit'), kinds.at(-1));
+    await stream.stop();
+    await consumed;
+    await writer.query(insert(1_001, 1_100));
+    await writer.query('COMMIT');
+    await source.free();
+    const events = await drain(source.stream({ streaming: 'on', stopLsn: await source.lsn() }));
+    assert.deepEqual(
+      events.filter((event) => event.kind === 'insert').map((event) => event.new.id),
+      range(1, 1_100),
+    );
+    assert.equal(events.at(-1)?.kind, 'streamCommit');
+  });
+
+  test('stopLsn does not wait for a transaction in progress', async (t) => {
+    const { source, writer } = await openTransaction(t);
+    await source.insert(5_000);
+    const events = await drain(source.stream({ streaming: 'on', stopLsn: await source.lsn() }));
+    assert.ok(events.some(({ kind }) => kind === 'streamStart') && events.some(({ kind }) => kind === 'commit'));
+    assert.ok(!events.some(({ kind }) => kind === 'streamCommit'));
+    await writer.query('ROLLBACK');
+  });
+
+  test('streamed transactions are acknowledged like others, also as raw messages and by hand', async (t) => {
+    const { source, writer } = await openTransaction(t);
+    await writer.query('COMMIT');
+    const stopLsn = await source.lsn();
+    const byHand = source.stream({ streaming: 'on', stopLsn, ack: 'manual' });
+    for await (const event of byHand) if (event.kind === 'streamStop') assert.throws(() => byHand.ack(event as never));
+    await source.free();
+    assert.ok((await source.confirmed()) < stopLsn);
+    let messages = 0;
+    for await (const { data } of source.stream({ streaming: 'on', stopLsn }).rawMessages()) {
+      if (data[0] === 'I'.charCodeAt(0)) messages++;
+    }
+    assert.equal(messages, 1_000);
+    await source.free();
+    assert.ok((await source.confirmed()) >= stopLsn);
+  });
 });

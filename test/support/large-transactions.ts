@@ -32,6 +32,7 @@ export async function runLargeTransactions(server: EmbeddedServer, random: Rando
     await nestSavepoints(client);
     await abortWhole(client);
     await truncateInside(client);
+    await fromElsewhere(client);
   } finally {
     await client.end();
   }
@@ -160,6 +161,19 @@ async function truncateInside(client: Client): Promise<void> {
   await client.query('ROLLBACK TO s');
   await insertMany(client, 'plain');
   await client.query('COMMIT');
+}
+
+/** Replicated from another server: it begins without a position, and its origin lies in its first block. */
+async function fromElsewhere(client: Client): Promise<void> {
+  await client.query(`SELECT pg_replication_origin_create('elsewhere')`);
+  await client.query(`SELECT pg_replication_origin_session_setup('elsewhere')`);
+  for (const end of ['COMMIT', 'ROLLBACK', 'COMMIT']) {
+    await client.query('BEGIN');
+    await client.query(`SELECT pg_replication_origin_xact_setup('AB/CDEF', '2024-01-02')`);
+    for (let step = 0; step < 3; step++) await insertMany(client, 'plain');
+    await client.query(end);
+  }
+  await client.query('SELECT pg_replication_origin_session_reset()');
 }
 
 /** Prepared transactions, small and streamed, committed and rolled back, with other transactions in between. */
