@@ -89,6 +89,7 @@ export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export type { RawMessage } from './stream/raw-batch.js';
+export type { ConnectionLost, ConnectionResumed } from './stream/stream-channels.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
 export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
 export type { TransactionItem } from './stream/transaction-assembler.js';

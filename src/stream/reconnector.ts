@@ -1,16 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OpenStream } from './open-stream.js';
 import { type RetryPolicy, retryDelayMs, shouldRetry } from './retry-policy.js';
+import { type ConnectionLost, streamChannels } from './stream-channels.js';
 
 /** Opens a stream again, with pauses, for as long as that can help. */
 export class Reconnector {
   readonly #policy: RetryPolicy;
+  readonly #slot: string;
   /** In a row, without progress between them. */
   #attempts = 0;
   #reconnects = 0;
 
-  constructor(policy: RetryPolicy) {
+  /** `slot` names the stream to those who listen. */
+  constructor(policy: RetryPolicy, slot: string) {
     this.#policy = policy;
+    this.#slot = slot;
   }
 
   /** Times that a connection was made again. */
@@ -35,8 +39,11 @@ export class Reconnector {
   async open(error: unknown, open: () => Promise<OpenStream>, signal: AbortSignal): Promise<OpenStream> {
     let lastError = error;
     while (this.canRetry(lastError)) {
-      this.#attempts++;
-      await pause(retryDelayMs(this.#attempts, this.#policy, Math.random()), signal);
+      const attempt = ++this.#attempts;
+      const delayMs = retryDelayMs(attempt, this.#policy, Math.random());
+      const lost: ConnectionLost = { slot: this.#slot, error: lastError, attempt, delayMs };
+      streamChannels.connectionLost.publish(lost);
+      await pause(delayMs, signal);
       try {
         const opened = await open();
         this.#reconnects++;

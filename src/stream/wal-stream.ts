@@ -20,6 +20,7 @@ import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
 import { Reconnector } from './reconnector.js';
 import { SpillDirectory } from './spill-directory.js';
+import { type ConnectionResumed, streamChannels } from './stream-channels.js';
 import type { WalStreamStats } from './stream-stats.js';
 import type { PreparedTransaction, Transaction } from './transaction.js';
 import { TransactionAssembler, type TransactionItem } from './transaction-assembler.js';
@@ -61,7 +62,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
     this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
-    this.#reconnector = new Reconnector(this.#options.retry);
+    this.#reconnector = new Reconnector(this.#options.retry, this.#options.slot.name);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
@@ -284,6 +285,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     const open = () => openStream(this.#options, this.#intake, signal, point);
     try {
       this.#attach(await this.#reconnector.open(error, open, signal));
+      const resumed: ConnectionResumed = { slot: this.#options.slot.name, lsn: point.lsn };
+      streamChannels.connectionResumed.publish(resumed);
     } catch (failure) {
       if (!signal.aborted) this.#intake.end(failure);
     }
