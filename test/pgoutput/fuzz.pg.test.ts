@@ -143,10 +143,14 @@ function readByMessage(messages: readonly Buffer[]): Outcome {
   return { decoded: messages.length - refused, refused };
 }
 
+function framesOf(messages: readonly Buffer[]): Buffer[] {
+  return messages.map((message, at) => xLogData(BigInt(at + 1), message));
+}
+
 /** Cutter, transcoder and every property of every event, as a stream has them. */
 function readByBatch(messages: readonly Buffer[], cutEvery: number): Outcome & { packedBytes: number } {
   const transcoder = new Transcoder('lossless');
-  const frames = messages.map((message, at) => xLogData(BigInt(at + 1), message));
+  const frames = framesOf(messages);
   let decoded = 0;
   let packedBytes = 0;
   for (const batch of cut(frames, cutEvery)) {
@@ -182,6 +186,11 @@ function acceptedCount(frames: readonly Buffer[]): number {
     else accepted = middle;
   }
   return accepted;
+}
+
+/** PostgreSQL 18 names transactions of which it has sent nothing; these are no events. */
+function strayAborts(messages: readonly Buffer[]): number {
+  return cut(framesOf(messages), 50).reduce((sum, { facts }) => sum + facts.strayAborts.length, 0);
 }
 
 describe(`PostgreSQL ${PG_MAJOR}: damaged streams`, () => {
@@ -222,11 +231,9 @@ describe(`PostgreSQL ${PG_MAJOR}: damaged streams`, () => {
     for (const { title, messages } of streams) {
       assert.deepEqual(readByMessage(messages), { decoded: messages.length, refused: 0 }, title);
     }
-    const protocol1 = streams.filter(({ title }) => title.includes('"proto_version":"1"'));
-    assert.ok(protocol1.length > 0);
-    for (const { title, messages } of protocol1) {
+    for (const { title, messages } of streams) {
       const { decoded, refused } = readByBatch(messages, 50);
-      assert.deepEqual({ decoded, refused }, { decoded: messages.length, refused: 0 }, title);
+      assert.deepEqual({ decoded, refused }, { decoded: messages.length - strayAborts(messages), refused: 0 }, title);
     }
   });
 
