@@ -74,5 +74,7 @@ export type { RawMessage } from './stream/raw-batch.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
 export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
-export type { TypesMode } from './types/column-writer.js';
+export type { RangeValue } from './types/range-value.js';
+export type { TypeOverride, TypeParserModule, TypesOptions } from './types/type-options.js';
+export type { TypesMode } from './types/type-rules.js';
 export { UNCHANGED } from './types/unchanged.js';

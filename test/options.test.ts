@@ -105,7 +105,7 @@ suite('options of WalStream', () => {
       stopLsn: undefined,
       maxInFlightBytes: 16 * 1024 * 1024,
       maxMessageBytes: 256 * 1024 * 1024,
-      types: 'lossless',
+      types: { source: { mode: 'lossless', overrides: [] }, functions: [] },
       transform: undefined,
       transformTimeoutMs: 30_000,
       ack: 'auto',

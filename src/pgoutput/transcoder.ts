@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DecodeError } from '../errors.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
-import type { TypesMode } from '../types/column-writer.js';
 import { PackWriter } from '../types/pack-writer.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
+import type { TypeRules, TypesMode } from '../types/type-rules.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
 import { locateDecodeError } from './decode-location.js';
 import { EventIndex } from './event-index.js';
@@ -33,6 +35,8 @@ export interface TranscodeTask {
   readonly relations: readonly RelationSource[];
   /** Version of each Relation message in the stretch, in order. */
   readonly relationVersions: readonly number[];
+  /** By relation version: the types of its columns that are not built in, where there are any. */
+  readonly types?: ReadonlyMap<number, readonly TypeDescriptor[]> | undefined;
 }
 
 export interface TranscodeResult extends PackedBatch {
@@ -47,7 +51,7 @@ export interface TranscodeResult extends PackedBatch {
  * between calls; these are a cache only, every task brings the versions that it needs.
  */
 export class Transcoder {
-  readonly #types: TypesMode;
+  readonly #types: TypesMode | TypeRules;
   readonly #out = new PackWriter(INITIAL_DATA_BYTES);
   readonly #index = new EventIndex();
   readonly #plans = new Map<number, RelationPlan>();
@@ -60,7 +64,7 @@ export class Transcoder {
   #lastPosition = 0;
   #lastPlan: RelationPlan | undefined;
 
-  constructor(types: TypesMode) {
+  constructor(types: TypesMode | TypeRules) {
     this.#types = types;
   }
 
@@ -85,7 +89,7 @@ export class Transcoder {
         const rollback = this.#out.position;
         try {
           if (bytes[message] === MessageTag.relation) {
-            this.#enterRelation(relationVersions[relationMessages++], bytes.subarray(message, next));
+            this.#enterRelation(relationVersions[relationMessages++], bytes.subarray(message, next), task.types);
           }
           this.#packMessage(bytes, body, message, next);
         } catch (thrown) {
@@ -119,14 +123,15 @@ export class Transcoder {
     this.#relations = [];
     this.#lastId = -1;
     if (this.#plans.size > MAX_CACHED_PLANS) this.#plans.clear();
-    for (const source of task.relations) this.#enterRelation(source.version, source.message);
+    for (const source of task.relations) this.#enterRelation(source.version, source.message, task.types);
   }
 
-  #enterRelation(version: number, message: Uint8Array): void {
+  #enterRelation(version: number, message: Uint8Array, types: TranscodeTask['types']): void {
     let plan = this.#plans.get(version);
+    const descriptors = types?.get(version) ?? NO_TYPES;
     // Numbers count within one stream, and a decoder may outlive it: only the same description is the same version.
-    if (plan === undefined || Buffer.compare(plan.version.message, message) !== 0) {
-      plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types);
+    if (plan === undefined || Buffer.compare(plan.version.message, message) !== 0 || !hasTypes(plan, descriptors)) {
+      plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types, descriptors);
       this.#plans.set(version, plan);
     }
     const { id } = plan.version.relation;
@@ -287,6 +292,13 @@ export class Transcoder {
     this.#lastPosition = position;
     return plan;
   }
+}
+
+const NO_TYPES: readonly TypeDescriptor[] = [];
+
+/** Types can become known better while their relation stays the same. */
+function hasTypes(plan: RelationPlan, types: readonly TypeDescriptor[]): boolean {
+  return plan.version.types === types || isDeepStrictEqual(plan.version.types, types);
 }
 
 function writeRecord(out: PackWriter): void {

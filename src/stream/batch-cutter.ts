@@ -1,6 +1,13 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
-import { type Begin, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
+import {
+  type Begin,
+  isTransactional,
+  parseBegin,
+  parseCommit,
+  parseTruncate,
+  parseType,
+} from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import type { RelationVersion } from '../pgoutput/relation.js';
@@ -169,6 +176,9 @@ export class BatchCutter {
         return this.#commit(bytes, start, end);
       case MessageTag.relation:
         this.#describe(bytes.subarray(start, end));
+        return 'go-on';
+      case MessageTag.type:
+        this.#relations.nameType(parseType(bytes, start, end));
         return 'go-on';
       case MessageTag.truncate:
         for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id);

@@ -1,14 +1,17 @@
 import type { ResolvedStreamOptions } from '../options.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
-import { Transcoder } from '../pgoutput/transcoder.js';
+import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import { WalBatch } from '../pgoutput/wal-batch.js';
 import { DecodePool } from '../threads/decode-pool.js';
-import type { DecodeTask } from '../threads/decode-task.js';
+import type { DecodeReply, DecodeTask } from '../threads/decode-task.js';
 import { decodeError } from '../threads/error-codec.js';
+import { readerRules } from '../threads/type-modules.js';
 import { unpackValue } from '../threads/value-codec.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
 import type { CutBatch } from './batch-cutter.js';
 import { RawBatch } from './raw-batch.js';
 import { Resequencer } from './resequencer.js';
+import { StreamTypes } from './stream-types.js';
 
 /** A batch ready for the consumer. */
 export interface Decoded {
@@ -24,20 +27,29 @@ const NO_EVENTS: PackedBatch = { index: new Uint32Array(0), data: new Uint8Array
 /** What the consumer wants of batches. */
 export type DecodeMode = 'events' | 'raw';
 
-/** Decodes batches in workers, or at once on this thread, and gives them back in the order of the stream. */
+/**
+ * Decodes batches in workers, or at once on this thread, and gives them back in the order of the stream. A batch whose
+ * types are not known yet waits for them; what is received meanwhile is bounded by the in-flight window.
+ */
 export class DecodePipeline {
+  readonly types: StreamTypes;
   readonly #pool: DecodePool;
   readonly #transcoder: Transcoder;
   readonly #hasTransform: boolean;
+  /** Whether only workers can decode: users' modules are theirs. */
+  readonly #workersOnly: boolean;
   readonly #resequencer = new Resequencer<Decoded>();
   readonly #onDecoded: (decoded: Decoded) => void;
   #inlineBatches = 0;
 
   constructor(options: ResolvedStreamOptions, onDecoded: (decoded: Decoded) => void) {
     const { types, transform, workers, transformTimeoutMs } = options;
-    this.#pool = new DecodePool({ types, transform, workers, timeoutMs: transformTimeoutMs });
-    this.#transcoder = new Transcoder(types);
+    const rules = readerRules(types.source, types.functions);
+    this.types = new StreamTypes(options.connection, rules);
+    this.#pool = new DecodePool({ types: types.source, transform, workers, timeoutMs: transformTimeoutMs });
+    this.#transcoder = new Transcoder(rules);
     this.#hasTransform = transform !== undefined;
+    this.#workersOnly = this.#hasTransform || rules.callModules;
     this.#onDecoded = onDecoded;
   }
 
@@ -53,33 +65,63 @@ export class DecodePipeline {
   decode(cut: CutBatch, mode: DecodeMode, inline: boolean): void {
     if (mode === 'raw') {
       this.#done({ cut, batch: new RawBatch(cut), error: undefined });
-    } else if (inline && !this.#hasTransform) {
-      this.#inlineBatches++;
-      const packed = this.#transcoder.transcode({
-        bytes: cut.slab.bytes,
-        start: cut.start,
-        end: cut.end,
-        relations: cut.position.relations.slice(0, cut.relationsAtStart),
-        relationVersions: versionsDescribed(cut),
-      });
-      this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
-    } else {
-      void this.#decodeInWorker(cut);
+      return;
     }
+    const known = this.types.prepare(cut.position.relations);
+    if (known === undefined) this.#decode(cut, inline);
+    else void known.then(() => this.#decode(cut, inline));
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    await Promise.all([this.types.close(), this.#pool.close()]);
+  }
+
+  #decode(cut: CutBatch, inline: boolean): void {
+    if (inline && !this.#workersOnly) void this.#decodeInline(cut);
+    else void this.#decodeInWorker(cut);
+  }
+
+  /** Waits for nothing, unless values do not fit the types that are known. */
+  async #decodeInline(cut: CutBatch): Promise<void> {
+    this.#inlineBatches++;
+    let packed = this.#transcode(cut);
+    const { mismatches } = this.types.rules;
+    if (mismatches.size > 0 && !this.types.settled) {
+      await this.types.refresh([...mismatches], cut.position.relations);
+      packed = this.#transcode(cut);
+    }
+    mismatches.clear();
+    this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
+  }
+
+  #transcode(cut: CutBatch): TranscodeResult {
+    return this.#transcoder.transcode({
+      bytes: cut.slab.bytes,
+      start: cut.start,
+      end: cut.end,
+      relations: cut.position.relations.slice(0, cut.relationsAtStart),
+      relationVersions: versionsDescribed(cut),
+      types: typesOf(cut),
+    });
   }
 
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
-      const reply = await this.#pool.decode(taskFrom(cut), cut.firstLsn);
+      const reply = await this.#askWorker(cut);
       const batch = new WalBatch(cut.position, reply, this.#hasTransform ? unpackValue : undefined);
       this.#done({ cut, batch, error: reply.error === undefined ? undefined : decodeError(reply.error) });
     } catch (error) {
       this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
     }
+  }
+
+  /** A second time, when values do not fit the types that were known. */
+  async #askWorker(cut: CutBatch): Promise<DecodeReply> {
+    const typesAreFinal = this.types.settled;
+    const reply = await this.#pool.decode(taskFrom(cut, typesAreFinal), cut.firstLsn);
+    if (typesAreFinal || reply.mismatchedTypes.length === 0) return reply;
+    await this.types.refresh(reply.mismatchedTypes, cut.position.relations);
+    return this.#pool.decode(taskFrom(cut, true), cut.firstLsn);
   }
 
   #done(decoded: Decoded): void {
@@ -88,7 +130,7 @@ export class DecodePipeline {
   }
 }
 
-function taskFrom(cut: CutBatch): DecodeTask {
+function taskFrom(cut: CutBatch, typesAreFinal: boolean): DecodeTask {
   const { position, slab, start, end, begin } = cut;
   return {
     sequence: position.sequence,
@@ -97,6 +139,8 @@ function taskFrom(cut: CutBatch): DecodeTask {
     end,
     relations: position.relations.slice(0, cut.relationsAtStart).map(({ version, message }) => ({ version, message })),
     relationVersions: versionsDescribed(cut),
+    types: typesOf(cut),
+    typesAreFinal,
     begin,
     ordinal: position.start.ordinal,
   };
@@ -104,4 +148,14 @@ function taskFrom(cut: CutBatch): DecodeTask {
 
 function versionsDescribed(cut: CutBatch): number[] {
   return cut.position.relations.slice(cut.relationsAtStart).map((relation) => relation.version);
+}
+
+function typesOf(cut: CutBatch): DecodeTask['types'] {
+  let types: Map<number, readonly TypeDescriptor[]> | undefined;
+  for (const relation of cut.position.relations) {
+    if (relation.types === undefined || relation.types.length === 0) continue;
+    types ??= new Map();
+    types.set(relation.version, relation.types);
+  }
+  return types;
 }

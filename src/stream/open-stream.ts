@@ -3,13 +3,23 @@ import { readFacts } from '../catalog/preflight-facts.js';
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
+import { readPublishedTypes } from '../catalog/type-catalog.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
 import { PgConnection } from '../connection/pg-connection.js';
-import { ConnectionError, ServerError } from '../errors.js';
+import { ConnectionError, ServerError, WalStreamError } from '../errors.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { startLogicalReplication } from '../protocol/commands.js';
 import { checkPgoutputOptions } from '../protocol/pgoutput-options.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { feedbackIntervalMs } from './feedback.js';
+
+/** What takes a stream from its first byte on. */
+export interface StreamReceiver extends CopyBothHandler {
+  /** Types of the published tables, which are about to come. */
+  learnTypes(types: readonly TypeDescriptor[]): void;
+}
+
+const TYPES_TIMEOUT_MS = 5_000;
 
 /** A stream that the server has begun to send. */
 export interface OpenStream {
@@ -30,12 +40,13 @@ export interface OpenStream {
  */
 export async function openStream(
   options: ResolvedStreamOptions,
-  handler: CopyBothHandler,
+  receiver: StreamReceiver,
   signal: AbortSignal,
 ): Promise<OpenStream> {
   const timeoutMs = options.livenessTimeoutMs;
   const slot: WantedSlot = { ...options.slot, twoPhase: options.pgoutput.twoPhase };
-  const { host, walSenderTimeoutMs, warnings } = await check(options, slot, signal);
+  const { host, walSenderTimeoutMs, warnings, types } = await check(options, slot, signal);
+  receiver.learnTypes(types);
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   try {
     if (connection.host !== host) {
@@ -47,7 +58,7 @@ export async function openStream(
     const { startLsn, pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
-      copy: await CopyBoth.start(connection, command, handler, { timeoutMs, signal, maxMessageBytes }),
+      copy: await CopyBoth.start(connection, command, receiver, { timeoutMs, signal, maxMessageBytes }),
       feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
       confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
       warnings,
@@ -64,6 +75,7 @@ interface Checked {
   readonly host: string;
   readonly walSenderTimeoutMs: number;
   readonly warnings: readonly string[];
+  readonly types: readonly TypeDescriptor[];
 }
 
 async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: AbortSignal): Promise<Checked> {
@@ -81,5 +93,26 @@ async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: A
   const error = firstError(findings);
   if (error !== undefined) throw error;
   const { walSenderTimeoutMs } = facts.server;
-  return { host: session.host, walSenderTimeoutMs, warnings: findings.map((finding) => finding.message) };
+  const warnings = findings.map((finding) => finding.message);
+  return {
+    host: session.host,
+    walSenderTimeoutMs,
+    warnings,
+    types: await publishedTypes(session, publications, signal),
+  };
+}
+
+/** A head start only: what is not learned here is asked when a relation with such a type is described. */
+async function publishedTypes(
+  session: PgConnection,
+  publications: readonly string[],
+  signal: AbortSignal,
+): Promise<TypeDescriptor[]> {
+  try {
+    return await readPublishedTypes(session, publications, { timeoutMs: TYPES_TIMEOUT_MS, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof WalStreamError) return [];
+    throw error;
+  }
 }

@@ -82,9 +82,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     return this.#started;
   }
 
-  /** What the checks at the start found that does not keep the stream from working. */
+  /**
+   * What the checks at the start found that does not keep the stream from working, and what went wrong since without
+   * ending it.
+   */
   get warnings(): readonly string[] {
-    return this.#warnings;
+    return [...this.#warnings, ...this.#intake.pipeline.types.warnings];
   }
 
   /**
@@ -219,13 +222,14 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { signal, transform } = this.#options;
+    const { signal } = this.#options;
+    const { pool } = this.#intake.pipeline;
     const starting = this.#starting.signal;
     const giveUp = () => this.#starting.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
-      if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
+      if (pool.needsPreparation) await orAbort(pool.prepare(), starting);
       const opened = await openStream(this.#options, this.#intake, starting);
       this.#warnings = opened.warnings;
       this.#intake.attach(opened.copy, opened.feedbackIntervalMs, opened.confirmedFlushLsn);

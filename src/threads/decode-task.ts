@@ -1,11 +1,12 @@
 import type { Begin } from '../pgoutput/control-message.js';
 import type { RelationSource } from '../pgoutput/transcoder.js';
-import type { TypesMode } from '../types/column-writer.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
+import type { TypeRulesSource } from '../types/type-options.js';
 import type { EncodedError } from './error-codec.js';
 
 /** What the workers of a decode pool are told once, when they start. */
 export interface DecodeWorkerData {
-  readonly types: TypesMode;
+  readonly types: TypeRulesSource;
   readonly transform: TransformSource | undefined;
 }
 
@@ -27,6 +28,10 @@ export interface DecodeTask {
   readonly end: number;
   readonly relations: readonly RelationSource[];
   readonly relationVersions: readonly number[];
+  /** By relation version: the types of its columns that are not built in, where there are any. */
+  readonly types: ReadonlyMap<number, readonly TypeDescriptor[]> | undefined;
+  /** Whether nothing better is known of composite types whose values are of another form. */
+  readonly typesAreFinal: boolean;
   /** The transaction that the stretch begins in, and how many of its changes came before. */
   readonly begin: Begin | undefined;
   readonly ordinal: number;
@@ -47,6 +52,8 @@ export interface DecodeReply {
   /** What stopped the decoding after the last event. */
   readonly error: EncodedError | undefined;
   readonly transformFailure: TransformFailure | undefined;
+  /** Composite types whose values have other fields than `types` says; then there are no events, unless that is final. */
+  readonly mismatchedTypes: readonly number[];
   /** Time that the worker spent on it. */
   readonly busyMs: number;
 }

@@ -11,7 +11,13 @@ import * as wire from '../support/pgoutput-bytes.js';
 
 /** A pool that goes away with the test. */
 export function openPool(t: TestContext, options: Partial<DecodePoolOptions> = {}): DecodePool {
-  const pool = new DecodePool({ workers: 2, types: 'lossless', transform: undefined, timeoutMs: 20_000, ...options });
+  const pool = new DecodePool({
+    workers: 2,
+    types: { mode: 'lossless', overrides: [] },
+    transform: undefined,
+    timeoutMs: 20_000,
+    ...options,
+  });
   t.after(() => pool.close());
   return pool;
 }
@@ -31,6 +37,8 @@ export function taskFor({ position, slab, start, end, begin, relationsAtStart }:
     end,
     relations: position.relations.slice(0, relationsAtStart).map(({ version, message }) => ({ version, message })),
     relationVersions: position.relations.slice(relationsAtStart).map(({ version }) => version),
+    types: undefined,
+    typesAreFinal: false,
     begin,
     ordinal: position.start.ordinal,
   };

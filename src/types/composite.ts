@@ -1,0 +1,153 @@
+import { DecodeError } from '../errors.js';
+import type { ColumnWriter } from './column-writer.js';
+import { tokenEnd, writeToken } from './quoted-token.js';
+
+/** One list of fields that values of a composite type can have. */
+export interface CompositeLayout {
+  readonly names: readonly string[];
+  readonly writers: readonly ColumnWriter[];
+}
+
+/** The same for binary values, which name the types of their fields. */
+export interface BinaryCompositeLayout {
+  readonly names: readonly string[];
+  readonly typeOids: readonly number[];
+  readonly writers: readonly ColumnWriter[];
+}
+
+/** MaxTupleAttributeNumber of the server. */
+const MAX_FIELDS = 1664;
+
+const COMMA = 0x2c;
+const OPEN = 0x28;
+const CLOSE = 0x29;
+
+/**
+ * A writer for the text of composite values, as objects keyed by field name:
+ * ```
+ * record   ( [field] (, [field])* )       an empty field is null, "" an empty string
+ * ```
+ * The first layout with as many fields is taken; without one the value is left to `writeOther`.
+ *
+ * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/rowtypes.c
+ */
+export function compositeTextWriter(layouts: readonly CompositeLayout[], writeOther: ColumnWriter): ColumnWriter {
+  return (source, start, end, out) => {
+    const fieldCount = countFields(source, start, end);
+    // One null field and no field at all look the same.
+    const isEmpty = end - start === 2;
+    const layout = layouts.find(({ names }) => names.length === fieldCount || (isEmpty && names.length === 0));
+    if (layout === undefined) {
+      writeOther(source, start, end, out);
+      return;
+    }
+    const { names, writers } = layout;
+    out.writeObjectHeader(names.length);
+    let at = start + 1;
+    for (let field = 0; field < names.length; field++) {
+      const fieldEnd = tokenEnd(source, at, end, COMMA, CLOSE);
+      out.writeString(names[field]);
+      if (fieldEnd === at) out.writeNil();
+      else writeToken(source, at, fieldEnd, out, writers[field]);
+      at = fieldEnd + 1;
+    }
+  };
+}
+
+/** Fields of the record literal in `[start, end)`, whose form is checked by the way. */
+function countFields(source: Buffer, start: number, end: number): number {
+  if (end - start < 2 || source[start] !== OPEN) {
+    throw new DecodeError('composite value does not begin with a parenthesis', { offset: start });
+  }
+  let count = 1;
+  let at = tokenEnd(source, start + 1, end, COMMA, CLOSE);
+  while (source[at] === COMMA) {
+    if (++count > MAX_FIELDS) throw new DecodeError('composite value has too many fields', { offset: start });
+    at = tokenEnd(source, at + 1, end, COMMA, CLOSE);
+  }
+  if (at + 1 !== end) {
+    throw new DecodeError('composite value has something after its closing parenthesis', { offset: start });
+  }
+  return count;
+}
+
+/**
+ * The same for binary values:
+ * ```
+ * int32   count of fields, then for each:
+ * uint32  type OID
+ * int32   byte count, -1 for null, and the value
+ * ```
+ * A field whose type is another than in the layout is written by what `writerOf` gives for it.
+ */
+export function compositeBinaryWriter(
+  layouts: readonly BinaryCompositeLayout[],
+  writerOf: (typeOid: number) => ColumnWriter,
+  writeOther: ColumnWriter,
+): ColumnWriter {
+  return (source, start, end, out) => {
+    const fieldCount = countBinaryFields(source, start, end);
+    const layout = chooseLayout(source, start, fieldCount, layouts);
+    if (layout === undefined) {
+      writeOther(source, start, end, out);
+      return;
+    }
+    const { names, typeOids, writers } = layout;
+    out.writeObjectHeader(fieldCount);
+    let at = start + 4;
+    for (let field = 0; field < fieldCount; field++) {
+      const typeOid = source.readUInt32BE(at);
+      const byteCount = source.readInt32BE(at + 4);
+      at += 8;
+      out.writeString(names[field]);
+      if (byteCount === -1) {
+        out.writeNil();
+        continue;
+      }
+      const writer = typeOid === typeOids[field] ? writers[field] : writerOf(typeOid);
+      writer(source, at, at + byteCount, out);
+      at += byteCount;
+    }
+  };
+}
+
+/** Fields of the binary composite value in `[start, end)`, whose lengths are checked by the way. */
+export function countBinaryFields(source: Buffer, start: number, end: number): number {
+  const count = end - start < 4 ? -1 : source.readInt32BE(start);
+  if (count < 0 || count > MAX_FIELDS) {
+    throw new DecodeError(`composite value of ${count} fields`, { offset: start });
+  }
+  let at = start + 4;
+  for (let field = 0; field < count; field++) {
+    if (end - at < 8) throw new DecodeError('composite value ends before its last field', { offset: at });
+    const byteCount = source.readInt32BE(at + 4);
+    at += 8;
+    if (byteCount < -1 || byteCount > end - at) {
+      throw new DecodeError(`composite field of ${byteCount} bytes`, { offset: at });
+    }
+    at += Math.max(byteCount, 0);
+  }
+  if (at !== end) throw new DecodeError('composite value has something after its last field', { offset: at });
+  return count;
+}
+
+/** One whose types are those of the value or, for lack of it, one with as many fields. */
+function chooseLayout(
+  source: Buffer,
+  start: number,
+  fieldCount: number,
+  layouts: readonly BinaryCompositeLayout[],
+): BinaryCompositeLayout | undefined {
+  const candidates = layouts.filter(({ names }) => names.length === fieldCount);
+  if (candidates.length < 2) return candidates[0];
+  return candidates.find(({ typeOids }) => hasTypes(source, start, typeOids)) ?? candidates[0];
+}
+
+function hasTypes(source: Buffer, start: number, typeOids: readonly number[]): boolean {
+  let at = start + 4;
+  for (const typeOid of typeOids) {
+    if (source.readUInt32BE(at) !== typeOid) return false;
+    at += 8 + Math.max(source.readInt32BE(at + 4), 0);
+  }
+  return true;
+}
