@@ -46,7 +46,10 @@ async function describe(session: SqlSession, seed: string, options?: QueryOption
   });
 }
 
-/** UNION drops what was found before, so that the recursion ends. */
+/**
+ * UNION drops what was found before, so that the recursion ends. Functions are known by the symbol that they call
+ * (languages 12 and 13 are internal and C), since extensions give them names of their own.
+ */
 function typesQuery(seed: string): string {
   return `WITH RECURSIVE wanted (oid) AS (
   ${seed}
@@ -61,7 +64,7 @@ function typesQuery(seed: string): string {
   ) part (oid) WHERE part.oid >= ${FIRST_DESCRIBED_OID}
 )
 SELECT t.oid::int8 AS oid, n.nspname AS schema, t.typname AS name, t.typtype AS kind,
-  (SELECT proname FROM pg_catalog.pg_proc WHERE oid = t.typsend) AS send, t.typbasetype::int8 AS base,
+  (SELECT prosrc FROM pg_catalog.pg_proc WHERE oid = t.typsend AND prolang IN (12, 13)) AS send, t.typbasetype::int8 AS base,
   e.oid::int8 AS element, e.typdelim AS delimiter, r.rngsubtype::int8 AS subtype, m.rngtypid::int8 AS range,
   (SELECT json_agg(json_build_object('name', attname, 'typeOid', atttypid::int8) ORDER BY attnum)
     FROM pg_catalog.pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped) AS fields

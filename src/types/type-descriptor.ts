@@ -7,7 +7,7 @@ export interface CompositeField {
 
 /** What a type is made of; the parts are types again, named by OID. */
 export type TypeShape =
-  /** A type that the server's functions alone know; `send` is the name of the one that gives its binary form. */
+  /** A type that the server's functions alone know; `send` is the C symbol of the one that gives its binary form. */
   | { readonly kind: 'base'; readonly send: string }
   | { readonly kind: 'enum' }
   | { readonly kind: 'domain'; readonly baseOid: number }
