@@ -21,8 +21,8 @@ export const TEXT_SENDS: ReadonlySet<string> = new Set([
 /** Types whose binary form is a version byte 1 and their text. */
 export const VERSIONED_TEXT_SENDS: ReadonlySet<string> = new Set(['ltree_send', 'lquery_send', 'ltxtq_send']);
 
-/** Types in types; beyond, nothing is printed. */
-const MAX_DEPTH = 32;
+/** Types in types; beyond, nothing is printed: every level of quotes doubles those within it. */
+const MAX_DEPTH = 10;
 
 /** Prints binary values of any type as the server does, types with parts included. */
 export class BinaryText {

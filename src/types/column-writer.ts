@@ -112,7 +112,7 @@ export class ColumnWriters {
   #ruleWriter(typeOid: number, format: ColumnFormat, rule: TypeRule): ColumnWriter {
     if (rule === 'lossless') return this.#losslessWriter(typeOid, format);
     if (rule === 'text') return this.#textWriter(typeOid, format);
-    const asText = rule === 'pg' ? unparsedWriter(EXTENSION_PG, this.#pgOid(typeOid)) : deferringWriter(rule);
+    const asText = rule === 'pg' ? unparsedWriter(EXTENSION_PG, this.#baseOid(typeOid)) : deferringWriter(rule);
     if (format === 'text') return asText;
     const printer = this.#binaryText.find(typeOid);
     return printer === undefined ? writeByteaBinary : printedWriter(printer, asText);
@@ -133,8 +133,13 @@ export class ColumnWriters {
         return isText ? (TEXT_WRITERS.get(typeOid) ?? writeText) : builtinBinaryWriter(typeOid);
       case 'enum':
         return writeText;
-      case 'domain':
-        return this.#writer(shape.baseOid, format, 'lossless');
+      case 'domain': {
+        // Said of the domain itself: whatever is said of its base type does not count.
+        const baseOid = this.#baseOid(typeOid);
+        return this.#shapeOf(baseOid)?.kind === 'domain'
+          ? this.#textWriter(typeOid, format)
+          : this.#losslessWriter(baseOid, format);
+      }
       case 'array':
         return this.#arrayWriter(shape, format, 'lossless');
       case 'composite':
@@ -208,8 +213,8 @@ export class ColumnWriters {
     return false;
   }
 
-  /** node-postgres is told the base type of a domain. */
-  #pgOid(typeOid: number): number {
+  /** What a domain is in the end; node-postgres is told nothing else. */
+  #baseOid(typeOid: number): number {
     let oid = typeOid;
     for (let depth = 0; depth < MAX_DEPTH; depth++) {
       const shape = this.#shapeOf(oid);

@@ -47,6 +47,7 @@ describe(`PostgreSQL ${PG_MAJOR}: every type, streamed`, () => {
   let binary: Map<string, Row[]>;
   let plain: Map<string, Row[]>;
   let asPg: Map<string, Row[]>;
+  let printedHere: Map<string, Row[]>;
 
   before(async () => {
     client = await connect(server());
@@ -74,6 +75,11 @@ describe(`PostgreSQL ${PG_MAJOR}: every type, streamed`, () => {
     binary = await stream({ binary: true });
     plain = await stream({ types: 'text' });
     asPg = await stream({ types: 'pg' });
+    const oids = await client.query<{ oid: string }>(
+      "SELECT DISTINCT atttypid::text AS oid FROM pg_attribute WHERE attname = 'value' AND attrelid > 16384",
+    );
+    const overrides = Object.fromEntries(oids.rows.map(({ oid }) => [oid, 'text' as const]));
+    printedHere = await stream({ binary: true, types: { overrides } });
   });
 
   after(() => client.end());
@@ -90,6 +96,12 @@ describe(`PostgreSQL ${PG_MAJOR}: every type, streamed`, () => {
       if (isSameInBinary) assert.deepStrictEqual(binary.get(table), rows);
       const printed = await client.query(`SELECT id::text, format('%s', value) AS value FROM ${table} t ORDER BY t.id`);
       assert.deepStrictEqual(plain.get(table), printed.rows.map(plainRow));
+      const texts = printed.rows.map(({ value }) => value);
+      if (isSameInBinary)
+        assert.deepStrictEqual(
+          printedHere.get(table)?.map(({ value }) => value),
+          texts,
+        );
       const selected = await client.query(`SELECT id, value FROM ${table} t ORDER BY t.id`);
       assert.deepStrictEqual(asPg.get(table)?.map(comparable), selected.rows.map(comparable));
       for (const row of asPg.get(table) ?? []) assert.ok(JSON.stringify(jsonFromRow(row)).length > 0);
