@@ -77,8 +77,9 @@ export interface WalStreamOptions {
    *
    * What types that are not built in are made of is asked of the catalog, over a session of its own, and kept. Without an
    * answer they are the server's text or, in binary transfer, a Buffer; `stream.warnings` says so. A composite value
-   * written before its type had its present fields is read by the fields that the stream has known, if their number
-   * is the same, else it is the server's text. A binary value of a type whose binary form nobody knows is a Buffer, also
+   * from before or after its type was altered is read by the fields that the stream has known, if they fit, else it is
+   * the server's text; the server does not say when a type is altered, so other fields of the same number and types are
+   * taken for those that were known. A binary value of a type whose binary form nobody knows is a Buffer, also
    * where an override asks for its text.
    */
   readonly types?: TypesMode | TypesOptions;

@@ -173,19 +173,13 @@ export class ColumnWriters {
       typeOids: fields.map((field) => field.typeOid),
       writers: fields.map((field) => this.#writer(field.typeOid, format, 'lossless')),
     }));
-    const writeOther = this.#textWriter(typeOid, format);
     const { mismatches } = this.#rules;
-    const writeMismatch: ColumnWriter = (source, start, end, out) => {
-      mismatches.add(typeOid);
-      writeOther(source, start, end, out);
-    };
-    return format === 'text'
-      ? compositeTextWriter(layouts, writeMismatch)
-      : compositeBinaryWriter(layouts, (oid) => this.#foreignWriter(oid), writeMismatch);
+    const other = { report: () => mismatches.add(typeOid), write: this.#textWriter(typeOid, format) };
+    return format === 'text' ? compositeTextWriter(layouts, other) : compositeBinaryWriter(layouts, other);
   }
 
   /**
-   * For parts of binary values that name another type than the description. Only types without parts of their own are
+   * For elements of binary arrays that name another type than the description. Only types without parts of their own are
    * followed, whatever OID the bytes name: that bounds the recursion.
    */
   #foreignWriter(typeOid: number): ColumnWriter {

@@ -1,18 +1,20 @@
 import { DecodeError } from '../errors.js';
 import type { ColumnWriter } from './column-writer.js';
+import type { PackWriter } from './pack-writer.js';
 import { tokenEnd, writeToken } from './quoted-token.js';
 
 /** One list of fields that values of a composite type can have. */
 export interface CompositeLayout {
   readonly names: readonly string[];
+  readonly typeOids: readonly number[];
   readonly writers: readonly ColumnWriter[];
 }
 
-/** The same for binary values, which name the types of their fields. */
-export interface BinaryCompositeLayout {
-  readonly names: readonly string[];
-  readonly typeOids: readonly number[];
-  readonly writers: readonly ColumnWriter[];
+/** What is done with values that are not of the present layout, which is the first. */
+export interface OtherLayouts {
+  readonly report: () => void;
+  /** For values of none. */
+  readonly write: ColumnWriter;
 }
 
 /** MaxTupleAttributeNumber of the server. */
@@ -27,31 +29,57 @@ const CLOSE = 0x29;
  * ```
  * record   ( [field] (, [field])* )       an empty field is null, "" an empty string
  * ```
- * The first layout with as many fields is taken; without one the value is left to `writeOther`.
+ * The first layout that fits by number and values is taken.
  *
  * @see https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/rowtypes.c
  */
-export function compositeTextWriter(layouts: readonly CompositeLayout[], writeOther: ColumnWriter): ColumnWriter {
+export function compositeTextWriter(layouts: readonly CompositeLayout[], other: OtherLayouts): ColumnWriter {
   return (source, start, end, out) => {
     const fieldCount = countFields(source, start, end);
     // One null field and no field at all look the same.
     const isEmpty = end - start === 2;
-    const layout = layouts.find(({ names }) => names.length === fieldCount || (isEmpty && names.length === 0));
-    if (layout === undefined) {
-      writeOther(source, start, end, out);
-      return;
+    for (const layout of layouts) {
+      const { length } = layout.names;
+      if (length !== fieldCount && !(isEmpty && length === 0)) continue;
+      if (tryFields(source, start, end, out, layout)) {
+        if (layout !== layouts[0]) other.report();
+        return;
+      }
     }
-    const { names, writers } = layout;
-    out.writeObjectHeader(names.length);
-    let at = start + 1;
-    for (let field = 0; field < names.length; field++) {
-      const fieldEnd = tokenEnd(source, at, end, COMMA, CLOSE);
-      out.writeString(names[field]);
-      if (fieldEnd === at) out.writeNil();
-      else writeToken(source, at, fieldEnd, out, writers[field]);
-      at = fieldEnd + 1;
-    }
+    other.report();
+    other.write(source, start, end, out);
   };
+}
+
+/** `false`, with nothing written, when a field is no value of its type: the type was another one then. */
+function tryFields(source: Buffer, start: number, end: number, out: PackWriter, layout: CompositeLayout): boolean {
+  const rollback = out.position;
+  try {
+    writeFields(source, start, end, out, layout);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    out.position = rollback;
+    return false;
+  }
+}
+
+function writeFields(
+  source: Buffer,
+  start: number,
+  end: number,
+  out: PackWriter,
+  { names, writers }: CompositeLayout,
+): void {
+  out.writeObjectHeader(names.length);
+  let at = start + 1;
+  for (let field = 0; field < names.length; field++) {
+    const fieldEnd = tokenEnd(source, at, end, COMMA, CLOSE);
+    out.writeString(names[field]);
+    if (fieldEnd === at) out.writeNil();
+    else writeToken(source, at, fieldEnd, out, writers[field]);
+    at = fieldEnd + 1;
+  }
 }
 
 /** Fields of the record literal in `[start, end)`, whose form is checked by the way. */
@@ -78,35 +106,30 @@ function countFields(source: Buffer, start: number, end: number): number {
  * uint32  type OID
  * int32   byte count, -1 for null, and the value
  * ```
- * A field whose type is another than in the layout is written by what `writerOf` gives for it.
+ * A layout fits when its types are those that the value names.
  */
-export function compositeBinaryWriter(
-  layouts: readonly BinaryCompositeLayout[],
-  writerOf: (typeOid: number) => ColumnWriter,
-  writeOther: ColumnWriter,
-): ColumnWriter {
+export function compositeBinaryWriter(layouts: readonly CompositeLayout[], other: OtherLayouts): ColumnWriter {
   return (source, start, end, out) => {
     const fieldCount = countBinaryFields(source, start, end);
-    const layout = chooseLayout(source, start, fieldCount, layouts);
+    const layout = layouts.find(({ typeOids }) => hasTypes(source, start, fieldCount, typeOids));
+    if (layout !== layouts[0]) other.report();
     if (layout === undefined) {
-      writeOther(source, start, end, out);
+      other.write(source, start, end, out);
       return;
     }
-    const { names, typeOids, writers } = layout;
+    const { names, writers } = layout;
     out.writeObjectHeader(fieldCount);
     let at = start + 4;
     for (let field = 0; field < fieldCount; field++) {
-      const typeOid = source.readUInt32BE(at);
       const byteCount = source.readInt32BE(at + 4);
       at += 8;
       out.writeString(names[field]);
       if (byteCount === -1) {
         out.writeNil();
-        continue;
+      } else {
+        writers[field](source, at, at + byteCount, out);
+        at += byteCount;
       }
-      const writer = typeOid === typeOids[field] ? writers[field] : writerOf(typeOid);
-      writer(source, at, at + byteCount, out);
-      at += byteCount;
     }
   };
 }
@@ -131,19 +154,8 @@ export function countBinaryFields(source: Buffer, start: number, end: number): n
   return count;
 }
 
-/** One whose types are those of the value or, for lack of it, one with as many fields. */
-function chooseLayout(
-  source: Buffer,
-  start: number,
-  fieldCount: number,
-  layouts: readonly BinaryCompositeLayout[],
-): BinaryCompositeLayout | undefined {
-  const candidates = layouts.filter(({ names }) => names.length === fieldCount);
-  if (candidates.length < 2) return candidates[0];
-  return candidates.find(({ typeOids }) => hasTypes(source, start, typeOids)) ?? candidates[0];
-}
-
-function hasTypes(source: Buffer, start: number, typeOids: readonly number[]): boolean {
+function hasTypes(source: Buffer, start: number, fieldCount: number, typeOids: readonly number[]): boolean {
+  if (typeOids.length !== fieldCount) return false;
   let at = start + 4;
   for (const typeOid of typeOids) {
     if (source.readUInt32BE(at) !== typeOid) return false;

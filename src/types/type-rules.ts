@@ -33,7 +33,7 @@ const NO_PARSERS: DeferredParsers = {
 export class TypeRules {
   readonly mode: TypesMode;
   readonly parsers: DeferredParsers;
-  /** Composite types of which values came with fields that none of their descriptions has. Emptied by who reads it. */
+  /** Composite types of which values came with other fields than the present ones. Emptied by who reads it. */
   readonly mismatches = new Set<number>();
   readonly #overrides: ReadonlyMap<string, TypeRule>;
 
