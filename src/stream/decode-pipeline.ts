@@ -43,9 +43,9 @@ export class DecodePipeline {
   #inlineBatches = 0;
 
   constructor(options: ResolvedStreamOptions, onDecoded: (decoded: Decoded) => void) {
-    const { types, transform, workers, transformTimeoutMs } = options;
+    const { connection, types, transform, workers, transformTimeoutMs, livenessTimeoutMs } = options;
     const rules = readerRules(types.source, types.functions);
-    this.types = new StreamTypes(options.connection, rules);
+    this.types = new StreamTypes(connection, rules, livenessTimeoutMs);
     this.#pool = new DecodePool({ types: types.source, transform, workers, timeoutMs: transformTimeoutMs });
     this.#transcoder = new Transcoder(rules);
     this.#hasTransform = transform !== undefined;

@@ -26,6 +26,7 @@ const MAX_WARNINGS = 20;
 export class StreamTypes {
   readonly rules: TypeRules;
   readonly #config: ConnectionConfig;
+  readonly #timeoutMs: number;
   /** `null`: the catalog does not have it. */
   readonly #known = new Map<number, TypeDescriptor | null>();
   /** Relations by id that have been described before. */
@@ -37,8 +38,10 @@ export class StreamTypes {
   #retryAt = Number.NEGATIVE_INFINITY;
   #settledUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(config: ConnectionConfig, rules: TypeRules) {
+  /** `timeoutMs`: when the server counts as lost, which a look-up does not outwait. */
+  constructor(config: ConnectionConfig, rules: TypeRules, timeoutMs: number) {
     this.#config = config;
+    this.#timeoutMs = Math.min(timeoutMs, LOOKUP_TIMEOUT_MS);
     this.rules = rules;
   }
 
@@ -135,7 +138,7 @@ export class StreamTypes {
 
   async #lookupNow(oids: readonly number[]): Promise<boolean> {
     if (this.#closed.signal.aborted || performance.now() < this.#retryAt) return false;
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)]);
+    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(this.#timeoutMs)]);
     try {
       await using session = await PgConnection.connect(this.#config, { mode: 'sql', signal });
       let found = await readTypes(session, oids, { signal });
@@ -149,7 +152,7 @@ export class StreamTypes {
     } catch (error) {
       if (this.#closed.signal.aborted) return false;
       this.#retryAt = performance.now() + RETRY_AFTER_MS;
-      const why = signal.aborted ? `no answer within ${LOOKUP_TIMEOUT_MS} ms` : (error as Error).message;
+      const why = signal.aborted ? `no answer within ${this.#timeoutMs} ms` : (error as Error).message;
       this.warn(typesWarning(oids, why));
       return false;
     }

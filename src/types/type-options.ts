@@ -87,13 +87,13 @@ export function resolveTypes(types: TypesMode | TypesOptions | undefined, contex
       throw wrong(`types.${name}`, 'is no option; there are mode, overrides');
     }
   }
-  const mode = given.mode ?? 'lossless';
+  const { mode = 'lossless' } = given;
   const modeOption = typeof types === 'object' ? 'types.mode' : 'types';
   if (!MODES.includes(mode)) throw wrong(modeOption, `must be ${MODES_LISTED}`);
   if (mode !== 'lossless' && context.binary) {
     throw wrong(modeOption, `'${mode}' needs text transfer: binary must be false`);
   }
-  const overrides: unknown = given.overrides ?? {};
+  const overrides: unknown = given.overrides === undefined ? {} : given.overrides;
   if (typeof overrides !== 'object' || overrides === null || Array.isArray(overrides)) {
     throw wrong('types.overrides', 'must be an object keyed by types');
   }
