@@ -48,7 +48,7 @@ const TYPES: readonly TypeDescriptor[] = [
 ];
 const OIDS = TYPES.map(({ oid }) => oid);
 
-function valueOf(oid: number, format: ColumnFormat, bytes: Buffer | string, types = TYPES): unknown {
+function decoded(oid: number, format: ColumnFormat, bytes: Buffer | string, types = TYPES): unknown {
   const source = Buffer.from(bytes);
   // In the middle of other bytes that would go on with a value.
   const slab = Buffer.concat([Buffer.from('((""{['), source, Buffer.from('")]}),,')]);
@@ -168,11 +168,11 @@ test('what is printed is read back: composites, arrays, ranges, multiranges and 
   fc.assert(
     fc.property(nested, fc.boolean(), (value, always) => {
       const expected = expectedOf(value);
-      assert.deepStrictEqual(valueOf(NESTED, 'text', textOf(value, always)), expected);
-      assert.deepStrictEqual(valueOf(NESTED, 'binary', bytesOf(value)), expected);
+      assert.deepStrictEqual(decoded(NESTED, 'text', textOf(value, always)), expected);
+      assert.deepStrictEqual(decoded(NESTED, 'binary', bytesOf(value)), expected);
       // The printer of binary values says it as the parser of text reads it.
       const printed = new BinaryText(new Map(TYPES.map((type) => [type.oid, type]))).find(NESTED)?.(bytesOf(value));
-      assert.deepStrictEqual(valueOf(NESTED, 'text', printed ?? ''), expected);
+      assert.deepStrictEqual(decoded(NESTED, 'text', printed ?? ''), expected);
     }),
     { numRuns: 3000 },
   );
@@ -180,7 +180,7 @@ test('what is printed is read back: composites, arrays, ranges, multiranges and 
 
 function outcome(oid: number, format: ColumnFormat, bytes: Buffer): void {
   try {
-    valueOf(oid, format, bytes);
+    decoded(oid, format, bytes);
   } catch (error) {
     assert.ok(error instanceof DecodeError, `${error instanceof Error ? error.stack : error}`);
   }
@@ -221,7 +221,7 @@ test('any bytes are a value or a DecodeError', () => {
 test('a description that leads to itself ends', () => {
   let literal = '()';
   for (let depth = 0; depth < 6; depth++) literal = recordText([literal], false);
-  assert.equal(typeof valueOf(LOOP, 'text', literal), 'object');
+  assert.equal(typeof decoded(LOOP, 'text', literal), 'object');
   let bytes = int32(0);
   for (let depth = 0; depth < 2000; depth++) bytes = recordBytes([[LOOP, bytes]]);
   outcome(LOOP, 'binary', bytes);

@@ -1,4 +1,5 @@
 import { threadId } from 'node:worker_threads';
+import type { RowEvent } from '../../../src/pgoutput/event.js';
 
 /** Which thread parsed it, and what. */
 export default function parse(text: string): unknown {
@@ -16,4 +17,9 @@ export function secret(text: string): unknown {
 
 export async function late(text: string): Promise<string> {
   return text;
+}
+
+/** A transform: the column `value`. */
+export function columnValue(event: RowEvent): unknown {
+  return event.kind === 'delete' ? undefined : event.new.value;
 }
