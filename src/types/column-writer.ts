@@ -169,7 +169,7 @@ export class ColumnWriters {
 
   #compositeWriter(typeOid: number, shape: TypeShape & { kind: 'composite' }, format: ColumnFormat): ColumnWriter {
     const layouts = [shape.fields, ...shape.earlierFields].map((fields) => ({
-      names: fields.map(({ name }) => name),
+      names: fields.map(({ name }) => Buffer.from(name)),
       typeOids: fields.map((field) => field.typeOid),
       writers: fields.map((field) => this.#writer(field.typeOid, format, 'lossless')),
     }));

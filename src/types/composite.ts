@@ -5,7 +5,8 @@ import { tokenEnd, writeToken } from './quoted-token.js';
 
 /** One list of fields that values of a composite type can have. */
 export interface CompositeLayout {
-  readonly names: readonly string[];
+  /** Names of the fields, as bytes: they are written with every value. */
+  readonly names: readonly Buffer[];
   readonly typeOids: readonly number[];
   readonly writers: readonly ColumnWriter[];
 }
@@ -75,7 +76,7 @@ function writeFields(
   let at = start + 1;
   for (let field = 0; field < names.length; field++) {
     const fieldEnd = tokenEnd(source, at, end, COMMA, CLOSE);
-    out.writeString(names[field]);
+    out.writeUtf8Slice(names[field], 0, names[field].length);
     if (fieldEnd === at) out.writeNil();
     else writeToken(source, at, fieldEnd, out, writers[field]);
     at = fieldEnd + 1;
@@ -123,7 +124,7 @@ export function compositeBinaryWriter(layouts: readonly CompositeLayout[], other
     for (let field = 0; field < fieldCount; field++) {
       const byteCount = source.readInt32BE(at + 4);
       at += 8;
-      out.writeString(names[field]);
+      out.writeUtf8Slice(names[field], 0, names[field].length);
       if (byteCount === -1) {
         out.writeNil();
       } else {

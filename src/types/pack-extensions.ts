@@ -12,6 +12,8 @@ export const EXTENSION_TEXT = 0xe3;
 
 /** An object: fixext 1, one filler byte, then an array of its keys and values in turn. Any key is a key. */
 export const EXTENSION_OBJECT = 0xe4;
+/** A range: fixext 1, one filler byte, then an array of flags, lower and upper bound. */
+export const EXTENSION_RANGE = 0xe8;
 /**
  * The server's text, for a function of the user's: fixext 1, one filler byte, then an array of the function's number and
  * the text. It is called when the row is read.

@@ -3,6 +3,7 @@ import { DecodeError } from '../errors.js';
 import {
   EXTENSION_JSON,
   EXTENSION_OBJECT,
+  EXTENSION_RANGE,
   EXTENSION_TEXT,
   EXTENSION_UNCHANGED,
   EXTENSION_VALUE,
@@ -255,6 +256,13 @@ export class PackWriter {
 
   setObjectLength(headerPosition: number, keyCount: number): void {
     this.setArrayLength(headerPosition, keyCount * 2);
+  }
+
+  /** Header of a range, whose lower and upper bound follow. */
+  writeRangeHeader(flags: number): void {
+    this.#writeFixExtension(EXTENSION_RANGE);
+    this.writeArrayHeader(3);
+    this.writeInteger(flags);
   }
 
   /** The server's text, from UTF-8 bytes, for a parser that runs when the row is read. */

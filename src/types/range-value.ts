@@ -17,9 +17,6 @@ export type RangeValue =
       readonly upperInclusive: boolean;
     };
 
-/** Keys of a range that is not empty. */
-const RANGE_KEYS = 4;
-
 const COMMA = 0x2c;
 const OPEN_EXCLUSIVE = 0x28;
 const CLOSE_EXCLUSIVE = 0x29;
@@ -75,10 +72,10 @@ function writeRangeText(
     const lowerEnd = tokenEnd(source, start + 1, end, COMMA, CLOSE_EXCLUSIVE);
     if (source[lowerEnd] !== COMMA) throw new DecodeError('range with one bound', { offset: start });
     const upperEnd = tokenEnd(source, lowerEnd + 1, end, CLOSE_INCLUSIVE, CLOSE_EXCLUSIVE);
-    out.writeObjectHeader(RANGE_KEYS);
-    writeBoundText(source, start + 1, lowerEnd, out, 'lower', boundWriter);
-    writeBoundText(source, lowerEnd + 1, upperEnd, out, 'upper', boundWriter);
-    writeInclusive(out, opener === OPEN_INCLUSIVE, source[upperEnd] === CLOSE_INCLUSIVE);
+    const lowerInclusive = opener === OPEN_INCLUSIVE ? RangeFlag.lowerInclusive : 0;
+    out.writeRangeHeader(lowerInclusive | (source[upperEnd] === CLOSE_INCLUSIVE ? RangeFlag.upperInclusive : 0));
+    writeBoundText(source, start + 1, lowerEnd, out, boundWriter);
+    writeBoundText(source, lowerEnd + 1, upperEnd, out, boundWriter);
     return upperEnd + 1;
   }
   const emptyEnd = start + EMPTY_BYTES.length;
@@ -89,15 +86,7 @@ function writeRangeText(
   return emptyEnd;
 }
 
-function writeBoundText(
-  source: Buffer,
-  start: number,
-  end: number,
-  out: PackWriter,
-  key: 'lower' | 'upper',
-  boundWriter: ColumnWriter,
-): void {
-  out.writeString(key);
+function writeBoundText(source: Buffer, start: number, end: number, out: PackWriter, boundWriter: ColumnWriter): void {
   if (start === end) out.writeNil();
   else writeToken(source, start, end, out, boundWriter);
 }
@@ -111,12 +100,9 @@ export function rangeBinaryWriter(boundWriter: ColumnWriter): ColumnWriter {
     if ((flags & RangeFlag.empty) !== 0) {
       writeEmptyRange(out);
     } else {
-      out.writeObjectHeader(RANGE_KEYS);
-      out.writeString('lower');
+      out.writeRangeHeader(flags);
       at = writeBoundBinary(source, at, end, out, (flags & RangeFlag.lowerUnbounded) === 0, boundWriter);
-      out.writeString('upper');
       at = writeBoundBinary(source, at, end, out, (flags & RangeFlag.upperUnbounded) === 0, boundWriter);
-      writeInclusive(out, (flags & RangeFlag.lowerInclusive) !== 0, (flags & RangeFlag.upperInclusive) !== 0);
     }
     if (at !== end) throw new DecodeError('range has something after its end', { offset: start });
   };
@@ -162,14 +148,18 @@ function writePart(source: Buffer, at: number, end: number, out: PackWriter, wri
 }
 
 function writeEmptyRange(out: PackWriter): void {
-  out.writeObjectHeader(1);
-  out.writeString('empty');
-  out.writeBoolean(true);
+  out.writeRangeHeader(RangeFlag.empty);
+  out.writeNil();
+  out.writeNil();
 }
 
-function writeInclusive(out: PackWriter, lowerInclusive: boolean, upperInclusive: boolean): void {
-  out.writeString('lowerInclusive');
-  out.writeBoolean(lowerInclusive);
-  out.writeString('upperInclusive');
-  out.writeBoolean(upperInclusive);
+/** What was written is read as this. */
+export function rangeFrom([flags, lower, upper]: readonly [flags: number, lower: unknown, upper: unknown]): RangeValue {
+  if ((flags & RangeFlag.empty) !== 0) return { empty: true };
+  return {
+    lower,
+    upper,
+    lowerInclusive: (flags & RangeFlag.lowerInclusive) !== 0,
+    upperInclusive: (flags & RangeFlag.upperInclusive) !== 0,
+  };
 }

@@ -7,10 +7,12 @@ import {
   EXTENSION_JSON,
   EXTENSION_OBJECT,
   EXTENSION_PG,
+  EXTENSION_RANGE,
   EXTENSION_TEXT,
   EXTENSION_UNCHANGED,
   EXTENSION_VALUE,
 } from './pack-extensions.js';
+import { rangeFrom } from './range-value.js';
 import type { DeferredParsers } from './type-rules.js';
 import { UNCHANGED } from './unchanged.js';
 
@@ -40,6 +42,7 @@ addExtension({
 addExtension({ type: EXTENSION_JSON, read: parseJson });
 addExtension({ type: EXTENSION_TEXT, unpack: textOf });
 addExtension({ type: EXTENSION_OBJECT, read: objectOf });
+addExtension({ type: EXTENSION_RANGE, read: rangeFrom });
 addExtension({
   type: EXTENSION_FUNCTION,
   read: ([index, text]: [number, string]) => new DeferredFunction(index, text),
