@@ -5,10 +5,11 @@
  */
 const layers = require('./test/architecture/layers.json');
 
-const ANY_LAYER = '^dist/(src|workers)/';
-const files = (layer) => (layer === 'workers' ? '^dist/workers/' : `^dist/src/${layer}(/|\\.js$)`);
-// A package is a path when it is installed and a bare name when it is not.
-const packages = (name) => `(^|node_modules/)${name}(/|$)`;
+const ANY_LAYER = '^dist/(src|workers|examples)/';
+const files = (layer) => (/^(workers|examples)$/.test(layer) ? `^dist/${layer}/` : `^dist/src/${layer}(/|\\.js$)`);
+// A package is a path when it is installed and a bare name when it is not; our own is what its exports lead to.
+const OWN_EXPORTS = '^dist/src/(index|pgoutput/index)\\.js$';
+const packages = (name) => (name === 'pg-walstream' ? OWN_EXPORTS : `(^|node_modules/)${name}(/|$)`);
 
 const rulesOf = ([layer, { imports, packages: allowedPackages, builtins }]) => {
   const from = { path: files(layer) };
@@ -17,7 +18,7 @@ const rulesOf = ([layer, { imports, packages: allowedPackages, builtins }]) => {
       name: `${layer}: layers`,
       severity: 'error',
       from,
-      to: { path: ANY_LAYER, pathNot: [layer, ...imports].map(files) },
+      to: { path: ANY_LAYER, pathNot: [...[layer, ...imports].map(files), ...allowedPackages.map(packages)] },
     },
     {
       name: `${layer}: packages`,

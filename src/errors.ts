@@ -14,7 +14,8 @@ export type WalStreamErrorCode =
   | 'ERR_SLOT'
   | 'ERR_PROTOCOL'
   | 'ERR_DECODE'
-  | 'ERR_WORKER';
+  | 'ERR_WORKER'
+  | 'ERR_SPILL';
 
 /** Base class of every error that this library throws on purpose. */
 export abstract class WalStreamError extends Error {
@@ -119,7 +120,7 @@ export class ServerError extends WalStreamError {
  * What is wrong with the slot: `in-use` by another connection, `missing`, `invalidated` by the server, or a `gap`
  * between the position asked for and what the slot can still give.
  */
-export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap';
+export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap' | 'mismatch';
 
 /** The replication slot cannot be used. Only `in-use` is worth another attempt. */
 export class SlotError extends WalStreamError {
@@ -171,7 +172,10 @@ export class DecodeError extends WireError {
   readonly code = 'ERR_DECODE';
 }
 
-/** A worker thread threw, exited, ran out of memory or hung while it worked on a batch. */
+/**
+ * A worker thread threw, exited, ran out of memory or hung while it worked on a batch, twice. Everything before the
+ * change on which a transform threw is delivered first; where the thread was lost, everything before the batch.
+ */
 export class WorkerError extends WalStreamError {
   readonly code = 'ERR_WORKER';
   readonly exitCode: number | undefined;
@@ -179,7 +183,7 @@ export class WorkerError extends WalStreamError {
   readonly sequence: number;
   /** Position of the change or, when it is not known, of the first message of the batch. */
   readonly lsn: bigint | undefined;
-  /** `schema.table` of the change, where known. */
+  /** `schema.table` of the change, where known; with `per: 'batch'` of the first change of the batch. */
   readonly relation: string | undefined;
   readonly ordinal: number | undefined;
 
@@ -201,6 +205,18 @@ export class WorkerError extends WalStreamError {
     this.lsn = details.lsn;
     this.relation = details.relation;
     this.ordinal = details.ordinal;
+  }
+}
+
+/** A large transaction could not be kept on disk: the disk is full, or its file is not as it was written. */
+export class SpillError extends WalStreamError {
+  readonly code = 'ERR_SPILL';
+  readonly path: string;
+
+  /** `cause` carries the system's `errno`. */
+  constructor(message: string, details: { path: string; cause?: unknown }) {
+    super(message, false, details.cause);
+    this.path = details.path;
   }
 }
 

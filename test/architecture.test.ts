@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 /** The repository; this file is dist/test/architecture.test.js in it. */
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 const cruiser = join(repository, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
-const sourceFolders = ['src', 'workers'];
+const sourceFolders = ['src', 'workers', 'examples'];
 
 interface Layer {
   readonly imports: readonly string[];
@@ -57,8 +57,12 @@ describe('what was built', () => {
       'src/stream/planted.js': { source: "import 'pg-protocol';", rule: 'stream: packages' },
       'src/catalog/planted.js': { source: "import 'not-installed';", rule: 'catalog: packages' },
       'src/catalog/planted-stream.js': { source: "import '../stream/planted.js';", rule: 'catalog: layers' },
+      'src/stream/planted-missing.js': { source: "import './nowhere.js';", rule: 'no missing modules' },
       'src/elsewhere/planted.js': { source: "import '../errors.js';", rule: 'no unknown layers' },
       'src/lsn/planted.js': { source: "import './planted.js';", rule: 'no cycles' },
+      'examples/planted.js': { source: "import '../src/stream/planted.js';", rule: 'examples: layers' },
+      'examples/planted-pg.js': { source: "import 'pg';", rule: 'examples: packages' },
+      'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
       'workers/planted.js': { source: "import '../src/connection/planted.js';", rule: 'workers: layers' },
       'workers/planted-stream.js': { source: "export * from '../src/stream/planted.js';", rule: 'workers: layers' },
     };
@@ -93,6 +97,42 @@ describe('the sources, type-only imports included', () => {
     assert.deepEqual(violations, []);
   });
 
+  test('every form of an import is read, and nothing else', () => {
+    const imports = [
+      "import 'bare';",
+      "import one from 'default';",
+      "import one, { two } from 'both';",
+      "import * as three from 'namespace';",
+      "import type { Four } from 'type';",
+      "import {\n  type Five,\n  six,\n} from 'lines';",
+      "export * from 'all';",
+      "export * as seven from 'all as one';",
+      "export type { Eight } from 'exported type';",
+      'import nine from "quotes";',
+    ];
+    const calls = [
+      "  type Ten = import('import type').Ten;",
+      "  const eleven = await import('dynamic');",
+      "  const twelve = require('required');",
+      "  return require.resolve('resolved');",
+    ];
+    const others = [
+      "program.requiredOption('-S, --slot <name>', 'replication slot')",
+      "const LOST = { streaming: 'connection lost while streaming from',\n  query: 'connection lost' };",
+      "const from = Buffer.from('text');",
+      "throw new Error('nothing to import from', 'elsewhere');",
+      "// import 'comment';",
+      "/** import('documentation') */",
+      "/*\n * from 'remarks'\n */",
+      "const glob = 'src/**'; /* import */",
+    ];
+    const names = (sources: readonly string[]) => sources.flatMap(specifiersOf);
+    assert.deepEqual(names([...imports, ...calls]).length, imports.length + calls.length);
+    assert.deepEqual(names(others), []);
+    const all = [...imports, ...others, ...calls];
+    assert.deepEqual(specifiersOf(all.join('\n')).sort(), names(all).sort());
+  });
+
   test('planted violations are found', async () => {
     const planted: Record<string, string> = {
       'src/protocol/planted.ts': "import type { Socket } from 'node:net';",
@@ -100,8 +140,11 @@ describe('the sources, type-only imports included', () => {
       'src/pgoutput/planted.ts': "import {\n  type Planted,\n} from '../connection/planted.js';",
       'src/stream/planted.ts': "type Message = import('pg-protocol').BackendMessage;",
       'src/catalog/planted.ts': "import type Piscina from 'piscina';",
+      'src/stream/planted-require.ts':
+        "const pg = createRequire(import.meta.url);\nexport const found = require('pg');",
       'src/elsewhere/planted.ts': "import type { Planted } from '../errors.js';",
       'workers/planted.ts': "import type { Planted } from '../src/stream/planted.js';",
+      'examples/planted.ts': "import type { WalStream } from '../src/index.js';",
     };
     const copy = await mkdtemp(join(tmpdir(), 'architecture-'));
     try {
@@ -121,7 +164,14 @@ interface Violation {
 }
 
 async function cruise(directory: string): Promise<{ modules: Set<string>; violations: Violation[] }> {
-  const args = [cruiser, '--config', '.dependency-cruiser.cjs', '--output-type', 'json', 'dist/src', 'dist/workers'];
+  const args = [
+    cruiser,
+    '--config',
+    '.dependency-cruiser.cjs',
+    '--output-type',
+    'json',
+    ...sourceFolders.map((folder) => `dist/${folder}`),
+  ];
   const output = await new Promise<string>((resolve, reject) => {
     execFile(process.execPath, args, { cwd: directory, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       // It exits with an error when there are violations, and prints them all the same.
@@ -139,7 +189,19 @@ async function cruise(directory: string): Promise<{ modules: Set<string>; violat
   };
 }
 
-const IMPORT = /\b(?:from\s*|import\s*\(?\s*)'([^']+)'/g;
+const STATIC_IMPORT =
+  /^(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,?\s*)?(?:\*(?:\s+as\s+[\w$]+)?|\{[^}]*\})?\s*from\s*(['"])(.+?)\1/gm;
+const BARE_IMPORT = /^import\s*(['"])(.+?)\1/gm;
+/** Dynamic imports and import types; `require` of createRequire's making too, which no table would see otherwise. */
+const CALLED_IMPORT = /(?<![\w$.])(?:import|require(?:\.resolve)?)\s*\(\s*(['"`])(.+?)\1/g;
+
+/** Module specifiers of a source that Biome has formatted, so statements begin their lines. */
+function specifiersOf(text: string): string[] {
+  const code = text.replace(/^\s*(?:\/\/|\/?\*+\s).*$/gm, '');
+  return [STATIC_IMPORT, BARE_IMPORT, CALLED_IMPORT].flatMap((pattern) =>
+    [...code.matchAll(pattern)].map(([, , specifier = '']) => specifier),
+  );
+}
 
 /** `file imports specifier` for everything that the table does not allow. */
 async function scanSources(directory: string): Promise<{ imports: number; violations: string[] }> {
@@ -149,16 +211,12 @@ async function scanSources(directory: string): Promise<{ imports: number; violat
     const text = await readFile(join(directory, file), 'utf8');
     const layer = layers[layerOf(file)];
     if (layer === undefined) violations.push(`${file} is in no layer`);
-    for (const [, specifier = ''] of withoutComments(text).matchAll(IMPORT)) {
+    for (const specifier of specifiersOf(text)) {
       imports++;
       if (layer !== undefined && !isAllowed(file, layer, specifier)) violations.push(`${file} imports ${specifier}`);
     }
   }
   return { imports, violations };
-}
-
-function withoutComments(text: string): string {
-  return text.replace(/\/\*.*?\*\//gs, '').replace(/^\s*\/\/.*$/gm, '');
 }
 
 function isAllowed(file: string, layer: Layer, specifier: string): boolean {

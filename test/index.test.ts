@@ -8,7 +8,9 @@ import * as pgoutput from '../src/pgoutput/index.js';
 const NAMES = [
   'AuthenticationError',
   'BeginEvent',
+  'BeginPrepareEvent',
   'CommitEvent',
+  'CommitPreparedEvent',
   'ConfigurationError',
   'ConnectionError',
   'DecodeError',
@@ -17,12 +19,22 @@ const NAMES = [
   'Lsn',
   'MessageEvent',
   'OriginEvent',
+  'PrepareEvent',
+  'PreparedTransaction',
   'ProtocolError',
   'RelationEvent',
   'ReplicationConnection',
+  'RollbackPreparedEvent',
   'ServerError',
   'SlotError',
+  'SpillError',
+  'StreamAbortEvent',
+  'StreamCommitEvent',
+  'StreamPrepareEvent',
+  'StreamStartEvent',
+  'StreamStopEvent',
   'TimeoutError',
+  'Transaction',
   'TruncateEvent',
   'TypeEvent',
   'UNCHANGED',
@@ -44,9 +56,24 @@ const NAMES = [
   'resolveConnectionConfig',
 ];
 
+const PGOUTPUT_NAMES = [
+  'ConfigurationError',
+  'DecodeError',
+  'PgoutputDecoder',
+  'TupleValue',
+  'UNCHANGED',
+  'encodeMessage',
+  'keyFromTuple',
+  'rowFromTuple',
+];
+
 suite('public exports', () => {
   test('pg-walstream', () => {
     assert.deepEqual(Object.keys(main).sort(), NAMES);
+  });
+
+  test('pg-walstream/pgoutput', () => {
+    assert.deepEqual(Object.keys(pgoutput).sort(), PGOUTPUT_NAMES);
   });
 
   test("package.json names files that are built, by the package's own name", async () => {

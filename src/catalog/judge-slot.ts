@@ -32,7 +32,7 @@ function missing(wanted: WantedSlot, server: ServerFacts): Finding {
   const remedy = `SELECT pg_create_logical_replication_slot(${quoteLiteral(wanted.name, 'slot.name')}, 'pgoutput', ${flags.join(', ')})`;
   const details = {
     check: 'slot-missing',
-    message: `${error.message} and is not to be created`,
+    message: `${error.message}, and the stream creates it only with slot: { name: '${wanted.name}', create: 'if-missing' }`,
     // Made by another session, a temporary slot would be gone at once.
     remedy: wanted.temporary ? undefined : remedy,
   } as const;

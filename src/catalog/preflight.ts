@@ -18,8 +18,11 @@ export interface PreflightRequest {
 }
 
 /**
- * What keeps a stream from working on this server, errors first, each with the statement that mends it. The session
- * is the one that is going to stream.
+ * What keeps a stream from working on this server, errors first, each with the statement that mends it.
+ *
+ * The session must be a replication connection like the one that is going to stream, and not that one: a walsender
+ * keeps what its queries loaded of the catalog, and would decode older changes with the tables' present columns. Close
+ * it, and stream over another, as `WalStream` does.
  *
  * @see https://www.postgresql.org/docs/current/logical-replication-config.html
  */

@@ -1,4 +1,4 @@
-import { Lsn, WalStream, type WalStreamStats } from '../index.js';
+import { Lsn, SlotError, WalStream, type WalStreamStats } from '../index.js';
 import { EventPrinter, type OutputFormat } from './event-printer.js';
 import { onOneLine } from './failure-line.js';
 import { LiveLine } from './live-line.js';
@@ -19,6 +19,9 @@ export interface StreamFlags {
   readonly stopLsn?: bigint;
   readonly maxEvents?: number;
   readonly rate?: boolean;
+  readonly streaming?: 'on' | 'parallel';
+  readonly twoPhase?: boolean;
+  readonly protoVersion?: 1 | 2 | 3 | 4;
   readonly format: OutputFormat;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
@@ -43,6 +46,9 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     // What was printed is acknowledged, and only once the system has taken it.
     ack: 'manual',
     ...(flags.startLsn !== undefined && { startLsn: flags.startLsn }),
+    ...(flags.streaming !== undefined && { streaming: flags.streaming }),
+    ...(flags.twoPhase !== undefined && { twoPhase: flags.twoPhase }),
+    ...(flags.protoVersion !== undefined && { protoVersion: flags.protoVersion }),
     ...(flags.stopLsn !== undefined && { stopLsn: flags.stopLsn }),
     signal: abort.signal,
   });
@@ -51,7 +57,7 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
   const onRequest = () => abort.abort();
   signals.requested.addEventListener('abort', onRequest);
   try {
-    await stream.start();
+    await start(stream);
     signals.requested.removeEventListener('abort', onRequest);
     for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
     await printStream(stream, flags, signals);
@@ -60,6 +66,21 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
   }
   // What a reader does not read would keep the process running.
   if (signals.atOnce.aborted) process.exit(0);
+}
+
+/** A slot that is missing is told in the command line's own terms. */
+async function start(stream: WalStream): Promise<void> {
+  try {
+    await stream.start();
+  } catch (cause) {
+    if (!(cause instanceof SlotError) || cause.reason !== 'missing') throw cause;
+    const { slotName } = cause;
+    throw new SlotError(`slot ${slotName} does not exist; --create-slot creates it, for what happens from then on`, {
+      slotName,
+      reason: 'missing',
+      cause,
+    });
+  }
 }
 
 async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {

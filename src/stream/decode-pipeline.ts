@@ -2,12 +2,10 @@ import type { ResolvedStreamOptions } from '../options.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import { WalBatch } from '../pgoutput/wal-batch.js';
-import { DecodePool } from '../threads/decode-pool.js';
-import type { DecodeReply, DecodeTask } from '../threads/decode-task.js';
-import { decodeError } from '../threads/error-codec.js';
+import { DecodePool, type PooledBatch } from '../threads/decode-pool.js';
+import type { DecodeTask } from '../threads/decode-task.js';
 import { readerRules } from '../threads/type-modules.js';
 import { unpackValue } from '../threads/value-codec.js';
-import type { TypeDescriptor } from '../types/type-descriptor.js';
 import type { CutBatch } from './batch-cutter.js';
 import { RawBatch } from './raw-batch.js';
 import { Resequencer } from './resequencer.js';
@@ -99,24 +97,23 @@ export class DecodePipeline {
       bytes: cut.slab.bytes,
       start: cut.start,
       end: cut.end,
-      relations: cut.position.relations.slice(0, cut.relationsAtStart),
-      relationVersions: versionsDescribed(cut),
-      types: typesOf(cut),
+      relations: cut.position.relations,
+      facts: cut.facts,
     });
   }
 
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
-      const reply = await this.#askWorker(cut);
-      const batch = new WalBatch(cut.position, reply, this.#hasTransform ? unpackValue : undefined);
-      this.#done({ cut, batch, error: reply.error === undefined ? undefined : decodeError(reply.error) });
+      const packed = await this.#askWorker(cut);
+      const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
+      this.#done({ cut, batch, error: packed.error });
     } catch (error) {
       this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
     }
   }
 
   /** A second time, when values do not fit the types that were known. */
-  async #askWorker(cut: CutBatch): Promise<DecodeReply> {
+  async #askWorker(cut: CutBatch): Promise<PooledBatch> {
     const typesAreFinal = this.types.settled;
     const reply = await this.#pool.decode(taskFrom(cut, typesAreFinal), cut.firstLsn);
     if (typesAreFinal || reply.mismatchedTypes.length === 0) return reply;
@@ -131,31 +128,16 @@ export class DecodePipeline {
 }
 
 function taskFrom(cut: CutBatch, typesAreFinal: boolean): DecodeTask {
-  const { position, slab, start, end, begin } = cut;
+  const { position, slab, start, end, facts, transaction } = cut;
   return {
     sequence: position.sequence,
     memory: slab.memory,
     start,
     end,
-    relations: position.relations.slice(0, cut.relationsAtStart).map(({ version, message }) => ({ version, message })),
-    relationVersions: versionsDescribed(cut),
-    types: typesOf(cut),
+    relations: position.relations.map(({ version, message, types }) => ({ version, message, types })),
+    facts,
+    transaction,
     typesAreFinal,
-    begin,
     ordinal: position.start.ordinal,
   };
-}
-
-function versionsDescribed(cut: CutBatch): number[] {
-  return cut.position.relations.slice(cut.relationsAtStart).map((relation) => relation.version);
-}
-
-function typesOf(cut: CutBatch): DecodeTask['types'] {
-  let types: Map<number, readonly TypeDescriptor[]> | undefined;
-  for (const relation of cut.position.relations) {
-    if (relation.types === undefined || relation.types.length === 0) continue;
-    types ??= new Map();
-    types.set(relation.version, relation.types);
-  }
-  return types;
 }

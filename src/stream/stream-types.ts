@@ -16,6 +16,9 @@ const RETRY_AFTER_MS = 60_000;
 const SETTLED_MS = 1_000;
 /** A type that is not there may not be visible yet: a commit is sent before other sessions see it. Looked for twice. */
 const MISSING_RETRY_MS = 200;
+/** Then asked for again, less and less often: a transaction that is streamed before it commits may have made it. */
+const MISSING_MIN_DELAY_MS = 1_000;
+const MISSING_MAX_DELAY_MS = 60_000;
 const MAX_EARLIER_FIELDS = 8;
 const MAX_WARNINGS = 20;
 
@@ -31,6 +34,8 @@ export class StreamTypes {
   readonly #known = new Map<number, TypeDescriptor | null>();
   /** Relations by id that have been described before. */
   readonly #described = new Set<number>();
+  /** Relations with types that the catalog did not have, and when it is asked again. */
+  readonly #incomplete = new WeakMap<RelationVersion, { readonly dueAt: number; readonly delayMs: number }>();
   readonly #preparing = new Map<RelationVersion, Promise<void>>();
   readonly #warnings: string[] = [];
   readonly #closed = new AbortController();
@@ -74,7 +79,7 @@ export class StreamTypes {
   prepare(relations: readonly RelationVersion[]): Promise<void> | undefined {
     const waits: Promise<void>[] = [];
     for (const version of relations) {
-      if (version.types !== undefined) continue;
+      if (version.types !== undefined && !this.#isDue(version)) continue;
       const wait = this.#preparing.get(version) ?? this.#prepareOne(version);
       if (wait !== undefined) waits.push(wait);
     }
@@ -103,7 +108,8 @@ export class StreamTypes {
     const { id } = version.relation;
     const oids = this.rules.needCatalog ? describedOids(version) : [];
     // Described anew, a relation may have types that are new too, under the same OIDs.
-    const unknown = this.#described.has(id) ? oids : oids.filter((oid) => !this.#known.has(oid));
+    const isFirst = version.types === undefined && !this.#described.has(id);
+    const unknown = isFirst ? oids.filter((oid) => !this.#known.has(oid)) : oids;
     this.#described.add(id);
     if (unknown.length === 0) {
       version.useTypes(this.rules, this.#typesOf(version));
@@ -112,9 +118,22 @@ export class StreamTypes {
     const wait = this.#lookup(unknown).then(() => {
       version.useTypes(this.rules, this.#typesOf(version));
       this.#preparing.delete(version);
+      if (unknown.some((oid) => this.#known.get(oid) === null)) this.#askLater(version);
+      else this.#incomplete.delete(version);
     });
     this.#preparing.set(version, wait);
     return wait;
+  }
+
+  #isDue(version: RelationVersion): boolean {
+    const incomplete = this.#incomplete.get(version);
+    return incomplete !== undefined && performance.now() >= incomplete.dueAt;
+  }
+
+  #askLater(version: RelationVersion): void {
+    const before = this.#incomplete.get(version)?.delayMs ?? MISSING_MIN_DELAY_MS / 2;
+    const delayMs = Math.min(before * 2, MISSING_MAX_DELAY_MS);
+    this.#incomplete.set(version, { dueAt: performance.now() + delayMs, delayMs });
   }
 
   /** The types of its columns and those they are made of. */

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { ConfigurationError, WorkerError } from '../errors.js';
-import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js';
+import type { PackedBatch } from '../pgoutput/packed-batch.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData, TransformFailure } from './decode-task.js';
 import { decodeError } from './error-codec.js';
 import { moduleSources } from './type-modules.js';
 import { DECODE_WORKER_URL } from './worker-url.js';
@@ -12,10 +13,21 @@ export interface DecodePoolOptions extends DecodeWorkerData {
   readonly timeoutMs: number;
 }
 
+/** A batch as the workers packed it. */
+export interface PooledBatch extends PackedBatch {
+  /**
+   * What stopped it after the last event: a DecodeError, or the {@link WorkerError} of a transform that failed twice;
+   * `undefined` when all of it is there.
+   */
+  readonly error: unknown;
+  /** See {@link DecodeReply.mismatchedTypes}. */
+  readonly mismatchedTypes: readonly number[];
+}
+
 interface Job {
   readonly task: DecodeTask;
   readonly firstLsn: bigint | undefined;
-  readonly resolve: (reply: DecodeReply) => void;
+  readonly resolve: (batch: PooledBatch) => void;
   readonly reject: (error: unknown) => void;
   /** Why the first attempt failed. */
   failure: unknown;
@@ -23,7 +35,8 @@ interface Job {
 
 /**
  * Worker threads that decode batches. A batch whose worker threw, exited, ran out of memory or hung is decoded once
- * more, alone, so that the second failure is surely its own: then it is a {@link WorkerError}.
+ * more, alone, so that the second failure is surely its own: then it is a {@link WorkerError}. A transform that threw
+ * leaves what came before; of a thread that is gone there is nothing.
  */
 export class DecodePool {
   readonly #pool: Piscina<DecodeTask, DecodeReply>;
@@ -108,8 +121,8 @@ export class DecodePool {
     if (problem !== undefined) throw new ConfigurationError(problem.message, { option: problem.option });
   }
 
-  /** Decodes one batch. `firstLsn` names it in errors. */
-  decode(task: DecodeTask, firstLsn: bigint | undefined): Promise<DecodeReply> {
+  /** Decodes one batch; rejects with {@link WorkerError} when nothing of it came back. `firstLsn` names it in errors. */
+  decode(task: DecodeTask, firstLsn: bigint | undefined): Promise<PooledBatch> {
     return new Promise((resolve, reject) => {
       const job: Job = { task, firstLsn, resolve, reject, failure: undefined };
       // Piscina would start new threads.
@@ -153,9 +166,14 @@ export class DecodePool {
       if (reply.transformFailure === undefined) {
         this.#busyMs += reply.busyMs;
         this.#batches++;
-        job.resolve(reply);
+        job.resolve({
+          index: reply.index,
+          data: reply.data,
+          error: reply.error === undefined ? undefined : decodeError(reply.error),
+          mismatchedTypes: reply.mismatchedTypes,
+        });
       } else {
-        this.#failed(job, reply);
+        this.#failed(job, reply.transformFailure, reply);
       }
     } catch (error) {
       this.#failed(job, abort.signal.aborted ? new NoAnswer(this.#timeoutMs) : error);
@@ -167,15 +185,18 @@ export class DecodePool {
     }
   }
 
-  #failed(job: Job, failure: unknown): void {
+  #failed(job: Job, failure: unknown, reply?: DecodeReply): void {
     if (this.#closed) {
       job.reject(closedError(job));
     } else if (job.failure === undefined) {
       job.failure = failure;
       this.#restarts++;
       this.#suspects.push(job);
+    } else if (reply?.transformFailure !== undefined) {
+      const { index, data, mismatchedTypes } = reply;
+      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes });
     } else {
-      job.reject(finalError(job, failure));
+      job.reject(threadError(job, failure));
     }
   }
 }
@@ -191,16 +212,19 @@ function closedError(job: Job): WorkerError {
   return new WorkerError('the decode pool was closed', { sequence: job.task.sequence, lsn: job.firstLsn });
 }
 
-function finalError(job: Job, failure: unknown): WorkerError {
-  const { sequence } = job.task;
-  const failed = (failure as Partial<DecodeReply>).transformFailure;
-  if (failed !== undefined) {
-    const cause = decodeError(failed.error);
-    const place = failed.relation === undefined ? '' : ` on a change of ${failed.relation}`;
-    return new WorkerError(`the transform failed twice${place}`, { sequence, ...failed, cause });
-  }
+function transformError({ task }: Job, { error, lsn, relation, ordinal }: TransformFailure): WorkerError {
+  return new WorkerError(`the transform failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
+    sequence: task.sequence,
+    lsn,
+    relation,
+    ordinal,
+    cause: decodeError(error),
+  });
+}
+
+function threadError(job: Job, failure: unknown): WorkerError {
   return new WorkerError(`a worker thread ${describe(failure)}, twice on the same batch`, {
-    sequence,
+    sequence: job.task.sequence,
     lsn: job.firstLsn,
     exitCode: exitCodeOf(failure),
     cause: failure,

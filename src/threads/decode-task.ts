@@ -1,6 +1,5 @@
-import type { Begin } from '../pgoutput/control-message.js';
-import type { RelationSource } from '../pgoutput/transcoder.js';
-import type { TypeDescriptor } from '../types/type-descriptor.js';
+import type { OpenTransaction } from '../pgoutput/transaction-context.js';
+import type { RelationSource, StretchFacts } from '../pgoutput/transcoder.js';
 import type { TypeRulesSource } from '../types/type-options.js';
 import type { EncodedError } from './error-codec.js';
 
@@ -27,17 +26,15 @@ export interface DecodeTask {
   readonly start: number;
   readonly end: number;
   readonly relations: readonly RelationSource[];
-  readonly relationVersions: readonly number[];
-  /** By relation version: the types of its columns that are not built in, where there are any. */
-  readonly types: ReadonlyMap<number, readonly TypeDescriptor[]> | undefined;
+  readonly facts: StretchFacts;
+  /** The transaction that the stretch begins in, and how many of its changes came before. */
+  readonly transaction: OpenTransaction | undefined;
+  readonly ordinal: number;
   /** Whether nothing better is known of composite types whose values are of another form. */
   readonly typesAreFinal: boolean;
-  /** The transaction that the stretch begins in, and how many of its changes came before. */
-  readonly begin: Begin | undefined;
-  readonly ordinal: number;
 }
 
-/** What a transform failed on. */
+/** What a transform failed on: a change, or the first one of a batch that it was given whole. */
 export interface TransformFailure {
   readonly error: EncodedError;
   readonly lsn: bigint | undefined;
@@ -51,8 +48,9 @@ export interface DecodeReply {
   readonly data: Uint8Array;
   /** What stopped the decoding after the last event. */
   readonly error: EncodedError | undefined;
+  /** What stopped the transform, before that, after the last event. */
   readonly transformFailure: TransformFailure | undefined;
-  /** Composite types whose values have other fields than `types` says; then there are no events, unless that is final. */
+  /** Composite types whose values have other fields than `relations` says; then there are no events, unless that is final. */
   readonly mismatchedTypes: readonly number[];
   /** Time that the worker spent on it. */
   readonly busyMs: number;

@@ -49,8 +49,7 @@ export async function decode(task: DecodeTask): Promise<DecodeReply> {
     start: task.start,
     end: task.end,
     relations: task.relations,
-    relationVersions: task.relationVersions,
-    types: task.types,
+    facts: task.facts,
   });
   const mismatchedTypes = [...rules.mismatches];
   rules.mismatches.clear();
@@ -80,7 +79,7 @@ function positionOf(task: DecodeTask, packed: TranscodeResult): BatchPosition {
   return {
     sequence: task.sequence,
     start: {
-      transaction: task.begin === undefined ? undefined : new TransactionContext(task.begin),
+      transaction: task.transaction === undefined ? undefined : new TransactionContext(task.transaction),
       ordinal: task.ordinal,
     },
     firstUnit: 0,

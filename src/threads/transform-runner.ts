@@ -1,5 +1,12 @@
 import type { RowEvent } from '../pgoutput/event.js';
-import { EVENT_CODE_MASK, EVENT_WORDS, EventFlag, EventWord, isRowCode } from '../pgoutput/packed-batch.js';
+import {
+  EVENT_CODE_MASK,
+  EVENT_WORDS,
+  EventFlag,
+  EventWord,
+  isRowCode,
+  SUBXID_BYTES,
+} from '../pgoutput/packed-batch.js';
 import type { TranscodeResult } from '../pgoutput/transcoder.js';
 import { type BatchPosition, WalBatch } from '../pgoutput/wal-batch.js';
 import { PackWriter } from '../types/pack-writer.js';
@@ -12,6 +19,7 @@ const INITIAL_VALUE_BYTES = 64 * 1024;
 
 /** What a transform made of a packed batch: its events with values in place of rows. */
 export interface TransformedBatch {
+  /** Up to the change on which it failed. */
   readonly index: Uint32Array;
   readonly data: Uint8Array;
   readonly failure: TransformFailure | undefined;
@@ -29,17 +37,26 @@ export class TransformRunner {
     this.#options = options;
   }
 
-  /** `packed.index` is rewritten in place. */
+  /**
+   * `packed.index` is rewritten in place. The events before a failure are given together with it; a function of whole
+   * batches fails on the first change, since none of the batch has a value then.
+   */
   async run(packed: TranscodeResult, position: BatchPosition): Promise<TransformedBatch> {
     const events = rowEvents(packed, position);
     const out = new PackWriter(INITIAL_VALUE_BYTES);
+    const { index, data } = packed;
+    let values: readonly unknown[] | undefined;
+    let at = 0;
     let row = 0;
     try {
-      const values = this.#per === 'batch' ? await this.#transformBatch(events) : undefined;
-      const { index, data } = packed;
-      for (let at = 0; at < index.length; at += EVENT_WORDS) {
+      for (; at < index.length; at += EVENT_WORDS) {
+        if ((index[at] & EventFlag.streamed) !== 0) {
+          const rows = index[at + EventWord.oldStart];
+          append(out, data.subarray(rows - SUBXID_BYTES, rows));
+        }
         const start = out.position;
         if (isRowCode(index[at] & EVENT_CODE_MASK)) {
+          if (this.#per === 'batch') values ??= await this.#transformBatch(events);
           let value = values === undefined ? this.#transformChange(events[row]) : values[row];
           // Only what is a promise is awaited: a tick per change would cost more than most transforms.
           if (value instanceof Promise) value = await value;
@@ -55,7 +72,7 @@ export class TransformRunner {
       }
       return { index, data: out.take(), failure: undefined };
     } catch (error) {
-      return { index: packed.index, data: out.take(), failure: failureAt(events[row], error) };
+      return { index: index.subarray(0, at), data: out.take(), failure: failureAt(events[row], error) };
     }
   }
 
@@ -64,7 +81,6 @@ export class TransformRunner {
   }
 
   async #transformBatch(events: readonly RowEvent[]): Promise<readonly unknown[]> {
-    if (events.length === 0) return [];
     const values = await (this.#transform as BatchTransform)(events, this.#options);
     if (!Array.isArray(values) || values.length !== events.length) {
       throw new TypeError(`the batch transform must return an array of ${events.length} values`);

@@ -227,6 +227,7 @@ describe('the slot', () => {
     const { one, error } = only({ slot: 'none', wanted: { failover: true } });
     assert.equal(one.remedy, `SELECT pg_create_logical_replication_slot('s', 'pgoutput', false, false, true)`);
     assert.equal(slotReason(error), 'missing');
+    assert.match(error.message, /^slot s does not exist.*slot: \{ name: 's', create: 'if-missing' \}/);
     const { one: on14 } = only({ slot: 'none', server: { serverVersion: 140_023 } });
     assert.equal(on14.remedy, `SELECT pg_create_logical_replication_slot('s', 'pgoutput', false, false)`);
     assert.equal(only({ slot: 'none', wanted: { temporary: true } }).one.remedy, undefined);

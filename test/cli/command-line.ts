@@ -14,6 +14,12 @@ export interface Ended {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  readonly readStdout?: boolean;
+  /** Another program of ours than the command line. */
+  readonly program?: string;
+}
+
 /** A run of the built command line, its output piped, without the connection variables of the caller. */
 export class Run implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
@@ -22,8 +28,8 @@ export class Run implements AsyncDisposable {
   #stderr = '';
   readonly #lookers = new Set<() => void>();
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, options: { readStdout?: boolean } = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, options: RunOptions = {}) {
+    this.child = spawn(process.execPath, [options.program ?? MAIN, ...args], {
       env: { ...environmentWithoutServers(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

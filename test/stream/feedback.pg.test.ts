@@ -179,6 +179,7 @@ suite('stats', () => {
     assert.equal(stats.unitsReceived, 2);
     assert.ok(stats.bytesReceived > 20_000 * 100 && stats.bytesReceived < 20_000 * 300, `${stats.bytesReceived}`);
     assert.ok(stats.reads > 0);
+    assert.equal(stats.workers, 2);
     assert.ok(stats.workerBatches > 0);
     assert.ok(stats.workerBusyMs > 0);
     assert.ok(stats.mainThreadMs > 0);

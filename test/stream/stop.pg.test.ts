@@ -349,6 +349,24 @@ suite('signal', () => {
   test('aborted before', (t) => abortIn(t, 'before'));
   test('in the middle of a transaction', (t) => abortIn(t, 'busy'));
   test('while nothing comes', (t) => abortIn(t, 'idle', 200));
+  test('while a busy consumer lets timers have their turn', async (t) => {
+    const source = await Source.open(t, server());
+    await source.insert(1, 10);
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const stream = source.stream({ signal: controller.signal });
+    const failed = failure(
+      (async () => {
+        for await (const _ of stream.batches()) {
+          const until = performance.now() + 50;
+          while (performance.now() < until);
+          setImmediate(() => controller.abort(reason));
+        }
+      })(),
+    );
+    assert.equal(await failed, reason);
+  });
+
   for (const delayMs of [0, 2, 5, 10, 20, 40]) {
     test(`${delayMs} ms after the start began`, (t) => abortIn(t, 'start', delayMs));
   }

@@ -126,41 +126,70 @@ suite('transform', () => {
           assert.equal(error.ordinal, 1);
           assert.equal((error.cause as Error).message, 'told to throw');
         }
-        // Whole batches that came before.
+        // Of a thread that is gone, whole batches that came before; of one that threw, the batch's changes before it too.
         assert.ok(values.length > 0 && values.length <= 2_004, `${values.length} values`);
+        if (how === 'throw') assert.equal(values.length, 2_004);
         if (how === 'exit') assert.equal(error.exitCode, 7);
         const rest = await source.rest();
         // From the beginning of a transaction that was not finished, through the one at fault, to the end.
-        assert.ok([1, 2_001, 2_004].includes(rest[0] ?? 0), `from ${rest[0]}`);
+        assert.ok((how === 'throw' ? [2_004] : [1, 2_001, 2_004]).includes(rest[0] ?? 0), `from ${rest[0]}`);
         assert.deepEqual(rest, range(rest[0] ?? 0, 5_000));
       });
     }
   }
 
-  test('throw: the changes before it in its own batch come too', { todo: 'the pool drops them' }, async (t) => {
-    const source = await Source.open(t, server());
-    for (const id of range(1, 5)) await source.insert(id);
-    const values: unknown[] = [];
-    const options: RowsOptions = { badId: 4, how: 'throw' };
-    const error = await failure(
-      (async () => {
-        for await (const event of source.stream({ transform: transformOf('encode', { options }) })) {
-          if (event.kind === 'insert') values.push(event.value);
-        }
-      })(),
-    );
-    assert.ok(error instanceof WorkerError);
-    assert.equal(values.length, 3);
-    assert.deepEqual(await source.rest(), [4, 5]);
-  });
+  for (const style of ['for await', 'batches', 'batches, manual'] as const) {
+    test(`throw, ${style}: what came before it in its own batch is delivered, and that alone confirmed`, async (t) => {
+      const source = await Source.open(t, server());
+      for (const id of range(1, 3)) await source.insert(id);
+      await source.insert(4, 6);
+      await source.insert(7);
+      const seen: unknown[] = [];
+      const options: RowsOptions = { badId: 5, how: 'throw' };
+      const stream = source.stream({
+        transform: transformOf('encode', { options }),
+        ack: style === 'batches, manual' ? 'manual' : 'auto',
+      });
+      const add = (event: WalEvent) => seen.push('value' in event ? event.value : event.kind);
+      const batchLengths: number[] = [];
+      const consume = async () => {
+        if (style === 'for await') for await (const event of stream) add(event);
+        else
+          for await (const batch of stream.batches()) {
+            batchLengths.push([...batch].length);
+            for (const event of batch) add(event);
+            // Everything that can be: the batch that was cut short counts as what there is of it.
+            if (style === 'batches, manual') stream.ack(0xffff_ffff_ffff_ffffn);
+          }
+      };
+      const error = await failure(consume());
+      assert.ok(error instanceof WorkerError, inspect(error));
+      assert.equal(error.ordinal, 1);
+      const { name } = source;
+      const whole = (id: number) => ['begin', `insert ${name} ${id}`, 'commit'];
+      assert.deepEqual(
+        seen.filter((what) => what !== 'relation'),
+        [...whole(1), ...whole(2), ...whole(3), 'begin', `insert ${name} 4`],
+      );
+      if (style !== 'for await') assert.ok((batchLengths.at(-1) ?? 0) > 2, `batches of ${batchLengths} events`);
+      assert.deepEqual(await source.rest(), [4, 5, 6, 7]);
+    });
+  }
 
-  test("a batch transform that throws: its batch's events do not come", async (t) => {
+  test("a batch transform that throws: what comes before its batch's first change", async (t) => {
     const source = await Source.open(t, server());
     await source.insert(1, 3);
     const options: RowsOptions = { badId: 2, how: 'throw' };
     const stream = source.stream({ transform: transformOf('badBatch', { per: 'batch', options }) });
-    const error = await failure(drain(stream));
+    const kinds: string[] = [];
+    const error = await failure(
+      (async () => {
+        for await (const { kind } of stream) kinds.push(kind);
+      })(),
+    );
     assert.ok(error instanceof WorkerError, inspect(error));
+    assert.equal(error.ordinal, 0);
+    assert.deepEqual(kinds, ['begin', 'relation']);
     assert.deepEqual(await source.rest(), [1, 2, 3]);
   });
 

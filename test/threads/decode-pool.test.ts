@@ -6,8 +6,7 @@ import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
 import { Resequencer } from '../../src/stream/resequencer.js';
-import type { DecodeReply } from '../../src/threads/decode-task.js';
-import { decodeError } from '../../src/threads/error-codec.js';
+import type { PooledBatch } from '../../src/threads/decode-pool.js';
 import { modelStream } from '../pgoutput/arbitrary-stream.js';
 import { cutStream, decode, eventFacts, taskOf } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
@@ -18,7 +17,7 @@ suite('without a transform', () => {
     const pool = openPool(t);
     for (const { frames } of fc.sample(modelStream(400), { numRuns: 12, seed: 7 })) {
       const { batches } = cutStream(frames, (messageNumber) => messageNumber % 17 === 3);
-      const resequencer = new Resequencer<{ reply: DecodeReply; sequence: number }>();
+      const resequencer = new Resequencer<{ reply: PooledBatch; sequence: number }>();
       const inOrder: number[] = [];
       const facts: unknown[] = [];
       // The last first: completions come in no order of the stream.
@@ -55,8 +54,7 @@ suite('without a transform', () => {
     const [batch] = cutStream(frames).batches;
     assert.ok(batch !== undefined);
     const reply = await pool.decode(taskFor(batch), batch.firstLsn);
-    assert.ok(reply.error !== undefined);
-    const error = decodeError(reply.error);
+    const { error } = reply;
     assert.ok(error instanceof DecodeError);
     assert.deepStrictEqual([error.offset, error.tag, error.lsn, error.relationId], [0, 'I', 0x1_0000_0002n, 4711]);
     assert.deepEqual(

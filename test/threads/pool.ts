@@ -2,8 +2,8 @@ import type { TestContext } from 'node:test';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import type { CutBatch } from '../../src/stream/batch-cutter.js';
-import { DecodePool, type DecodePoolOptions } from '../../src/threads/decode-pool.js';
-import type { DecodeReply, DecodeTask, TransformSource } from '../../src/threads/decode-task.js';
+import { DecodePool, type DecodePoolOptions, type PooledBatch } from '../../src/threads/decode-pool.js';
+import type { DecodeTask, TransformSource } from '../../src/threads/decode-task.js';
 import { unpackValue } from '../../src/threads/value-codec.js';
 import { Oid } from '../../src/types/oids.js';
 import { cutStream } from '../pgoutput/batches.js';
@@ -29,17 +29,16 @@ export function transformOf(module: string, exportName = 'default', rest: Partia
 }
 
 /** What a worker is told of a batch. */
-export function taskFor({ position, slab, start, end, begin, relationsAtStart }: CutBatch): DecodeTask {
+export function taskFor({ position, slab, start, end, facts, transaction }: CutBatch): DecodeTask {
   return {
     sequence: position.sequence,
     memory: slab.memory,
     start,
     end,
-    relations: position.relations.slice(0, relationsAtStart).map(({ version, message }) => ({ version, message })),
-    relationVersions: position.relations.slice(relationsAtStart).map(({ version }) => version),
-    types: undefined,
+    relations: position.relations.map(({ version, message }) => ({ version, message })),
+    facts,
+    transaction,
     typesAreFinal: false,
-    begin,
     ordinal: position.start.ordinal,
   };
 }
@@ -69,7 +68,7 @@ export function noteBatches(notes: readonly (wire.Cell | readonly wire.Cell[])[]
   return cutStream(frames, (messageNumber) => ends.has(messageNumber)).batches;
 }
 
-/** The events of a reply, with a transform's values. */
-export function eventsOfReply(batch: CutBatch, reply: DecodeReply, transformed = true): WalEvent[] {
+/** The events of a batch that a pool packed, with a transform's values. */
+export function eventsOfReply(batch: CutBatch, reply: PooledBatch, transformed = true): WalEvent[] {
   return [...new WalBatch(batch.position, reply, transformed ? unpackValue : undefined)];
 }

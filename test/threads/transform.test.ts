@@ -3,7 +3,7 @@ import { suite, type TestContext, test } from 'node:test';
 import { ConfigurationError, WorkerError } from '../../src/errors.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import type { CutBatch } from '../../src/stream/batch-cutter.js';
-import type { DecodeTask, TransformSource } from '../../src/threads/decode-task.js';
+import type { TransformSource } from '../../src/threads/decode-task.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import { cutStream } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
@@ -71,7 +71,7 @@ suite('values', () => {
     const pool = openPool(t, { transform: transformOf('values', 'unpackable') });
     const [, batch] = noteBatches(['x']);
     assert.ok(batch !== undefined);
-    const error: unknown = await pool.decode(taskFor(batch), batch.firstLsn).catch((reason: unknown) => reason);
+    const { error } = await pool.decode(taskFor(batch), batch.firstLsn);
     assert.ok(error instanceof WorkerError);
     assert.deepStrictEqual([error.relation, error.ordinal, error.lsn], ['s.notes', 0, 100n]);
     assert.equal(pool.restarts, 1);
@@ -154,12 +154,13 @@ suite('per batch', () => {
     const [, batch] = noteBatches([['a', 'b']]);
     assert.ok(batch !== undefined);
     const pool = openPool(t, { transform: perBatch('tooFew') });
-    const task: DecodeTask = taskFor(batch);
-    await assert.rejects(pool.decode(task, batch.firstLsn), {
-      code: 'ERR_WORKER',
-      sequence: 1,
-      message: /must return an array of 2 values/,
-    });
+    const { error } = await pool.decode(taskFor(batch), batch.firstLsn);
+    assert.ok(error instanceof WorkerError);
+    assert.equal(error.sequence, 1);
+    // What a user's function says may hold row values: it is the cause, and not in the message.
+    assert.equal(error.message, 'the transform failed twice on a change of s.notes');
+    assert.ok(error.cause instanceof Error);
+    assert.equal(error.cause.message, 'the batch transform must return an array of 2 values');
   });
 });
 

@@ -21,14 +21,18 @@ function misbehavingPool(t: TestContext, options: { workers?: number; timeoutMs?
 }
 
 interface Outcome {
+  /** `undefined` when nothing of the batch came back. */
   readonly values: unknown[] | undefined;
   readonly error: WorkerError | undefined;
 }
 
 async function decodeOne(pool: DecodePool, batch: CutBatch): Promise<Outcome> {
   try {
-    const events = eventsOfReply(batch, await pool.decode(taskFor(batch), batch.firstLsn));
-    return { values: events.flatMap((event) => ('value' in event ? [event.value] : [])), error: undefined };
+    const packed = await pool.decode(taskFor(batch), batch.firstLsn);
+    const { error } = packed;
+    assert.ok(error === undefined || error instanceof WorkerError, `${error}`);
+    const events = eventsOfReply(batch, packed);
+    return { values: events.flatMap((event) => ('value' in event ? [event.value] : [])), error };
   } catch (error) {
     assert.ok(error instanceof WorkerError, `${error instanceof Error ? error.stack : error}`);
     return { values: undefined, error };
@@ -71,7 +75,7 @@ suite('a worker that fails on a batch every time', () => {
       const batches = noteBatches(notes);
       const outcomes = await decodeAll(pool, batches);
       const bad = 6;
-      const { error } = outcomes[bad] ?? {};
+      const { error, values: before } = outcomes[bad] ?? {};
       assert.ok(error instanceof WorkerError);
       assert.match(error.message, message);
       assert.equal(words[ATTEMPTS], 2, 'attempts');
@@ -83,6 +87,7 @@ suite('a worker that fails on a batch every time', () => {
       assert.equal(error.ordinal, change ? 6 : undefined);
       assert.equal(error.exitCode, 'exitCode' in known ? known.exitCode : undefined);
       assert.ok(error.cause instanceof Error);
+      assert.deepStrictEqual(before, change ? ['fine'] : undefined);
       const values = outcomes.filter((_, at) => at !== bad).map((outcome) => outcome.values);
       assert.deepStrictEqual(values, [[], ...notes.filter((_, at) => at !== 5).map((row) => [row]), []]);
       // The pool goes on.

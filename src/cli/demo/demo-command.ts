@@ -172,7 +172,6 @@ class Demo {
         }
         if (check.complete) break;
       }
-      this.#abort.signal.throwIfAborted();
       return overall ?? sampler.overall();
     } finally {
       clearInterval(ticker);

@@ -1,5 +1,5 @@
 /**
- * Runs the built tests: `node scripts/test.mjs [--flag-of-node ...] [part of a path ...]`.
+ * Runs the built tests: `node test/run.mjs [--flag-of-node ...] [part of a path ...]`.
  *
  * Node 20 expands no glob patterns and 22 takes no folders, so the files are named one by one. Real servers and
  * timing-sensitive tests share the processors: half as many files at a time.
