@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { ConfigurationError, WorkerError } from '../../src/errors.js';
 import type { TransformOptions } from '../../src/options.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
+import type { WalStream } from '../../src/stream/wal-stream.js';
 import { sharedServer } from '../support/server.js';
 import { drain, failure, range, Source } from './source.js';
 import type { RowsOptions } from './transforms/rows.js';
@@ -14,6 +16,16 @@ function transformOf(name: string, rest: Partial<TransformOptions> = {}): Transf
 
 function valuesOf(events: readonly WalEvent[]): unknown[] {
   return events.flatMap((event) => ('value' in event ? [event.value] : []));
+}
+
+/** Starts the stream and waits until all that there is has come: before anybody consumes, that is one batch. */
+async function received(stream: WalStream): Promise<void> {
+  await stream.start();
+  let bytes = -1;
+  while (stream.stats().bytesReceived !== bytes || bytes === 0) {
+    bytes = stream.stats().bytesReceived;
+    await sleep(300);
+  }
 }
 
 suite('transform', () => {
@@ -162,6 +174,7 @@ suite('transform', () => {
             if (style === 'batches, manual') stream.ack(0xffff_ffff_ffff_ffffn);
           }
       };
+      await received(stream);
       const error = await failure(consume());
       assert.ok(error instanceof WorkerError, inspect(error));
       assert.equal(error.ordinal, 1);
@@ -182,6 +195,7 @@ suite('transform', () => {
     const options: RowsOptions = { badId: 2, how: 'throw' };
     const stream = source.stream({ transform: transformOf('badBatch', { per: 'batch', options }) });
     const kinds: string[] = [];
+    await received(stream);
     const error = await failure(
       (async () => {
         for await (const { kind } of stream) kinds.push(kind);
