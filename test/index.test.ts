@@ -44,9 +44,24 @@ const NAMES = [
   'resolveConnectionConfig',
 ];
 
+const PGOUTPUT_NAMES = [
+  'ConfigurationError',
+  'DecodeError',
+  'PgoutputDecoder',
+  'TupleValue',
+  'UNCHANGED',
+  'encodeMessage',
+  'keyFromTuple',
+  'rowFromTuple',
+];
+
 suite('public exports', () => {
   test('pg-walstream', () => {
     assert.deepEqual(Object.keys(main).sort(), NAMES);
+  });
+
+  test('pg-walstream/pgoutput', () => {
+    assert.deepEqual(Object.keys(pgoutput).sort(), PGOUTPUT_NAMES);
   });
 
   test("package.json names files that are built, by the package's own name", async () => {

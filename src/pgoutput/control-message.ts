@@ -1,5 +1,6 @@
 import { DecodeError } from '../errors.js';
 import { ByteReader } from '../protocol/byte-reader.js';
+import { type Flagged, withFlags } from './flags.js';
 
 /*
  * Every message that carries no row. `[start, end)` begins at the tag.
@@ -22,7 +23,7 @@ export function parseBegin(bytes: Buffer, start: number, end: number): Begin {
   return message;
 }
 
-export interface Commit {
+export interface Commit extends Flagged {
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
@@ -33,10 +34,10 @@ export interface Commit {
 /** Commit: 'C' flags:Int8 commitLsn:Int64 endLsn:Int64 commitTime:Int64 */
 export function parseCommit(bytes: Buffer, start: number, end: number): Commit {
   const reader = new ByteReader(bytes, start + 1, end);
-  reader.uint8();
+  const flags = reader.uint8();
   const message = { commitLsn: reader.uint64(), commitEndLsn: reader.uint64(), commitTimeUs: reader.int64() };
   reader.expectEnd();
-  return message;
+  return withFlags(message, flags);
 }
 
 export interface Origin {
@@ -54,6 +55,7 @@ export function parseOrigin(bytes: Buffer, start: number, end: number): Origin {
 
 export interface Type {
   readonly id: number;
+  /** `pg_catalog` is sent as an empty string. */
   readonly schema: string;
   readonly name: string;
 }
@@ -66,10 +68,10 @@ export function parseType(bytes: Buffer, start: number, end: number): Type {
   return message;
 }
 
-const TRUNCATE_CASCADE = 1;
-const TRUNCATE_RESTART_IDENTITY = 2;
+export const TRUNCATE_CASCADE = 1;
+export const TRUNCATE_RESTART_IDENTITY = 2;
 
-export interface Truncate {
+export interface Truncate extends Flagged {
   readonly relationIds: readonly number[];
   readonly cascade: boolean;
   readonly restartIdentity: boolean;
@@ -84,7 +86,8 @@ export function parseTruncate(bytes: Buffer, start: number, end: number): Trunca
     throw new DecodeError(`truncate of ${count} relations in ${reader.remaining} bytes`, { offset: start, tag: 'T' });
   }
   const relationIds = Array.from({ length: count }, () => reader.uint32());
-  return { relationIds, ...truncateOptions(options) };
+  const unused = options & ~(TRUNCATE_CASCADE | TRUNCATE_RESTART_IDENTITY);
+  return withFlags({ relationIds, ...truncateOptions(options) }, unused);
 }
 
 /** What the options byte of a Truncate says. */
@@ -95,9 +98,9 @@ export function truncateOptions(options: number): Pick<Truncate, 'cascade' | 're
   };
 }
 
-const MESSAGE_TRANSACTIONAL = 1;
+export const MESSAGE_TRANSACTIONAL = 1;
 
-export interface LogicalMessage {
+export interface LogicalMessage extends Flagged {
   readonly transactional: boolean;
   readonly lsn: bigint;
   readonly prefix: string;
@@ -107,12 +110,12 @@ export interface LogicalMessage {
 /** Message: 'M' flags:Int8 lsn:Int64 prefix:String contentLength:Int32 content:Byte[] */
 export function parseMessage(bytes: Buffer, start: number, end: number): LogicalMessage {
   const reader = new ByteReader(bytes, start + 1, end);
-  const transactional = isTransactional(reader.uint8());
+  const flags = reader.uint8();
   const lsn = reader.uint64();
   const prefix = reader.cString();
   const content = reader.copy(reader.int32());
   reader.expectEnd();
-  return { transactional, lsn, prefix, content };
+  return withFlags({ transactional: isTransactional(flags), lsn, prefix, content }, flags & ~MESSAGE_TRANSACTIONAL);
 }
 
 /** Whether the flags byte of a Message says that it belongs to a transaction. */

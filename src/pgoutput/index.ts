@@ -1,10 +1,18 @@
 /**
- * pgoutput without a connection or a worker: `pg-walstream/pgoutput`.
+ * pgoutput without a connection or a worker: `pg-walstream/pgoutput`. For those who build their own consumers on raw
+ * messages, and for fixtures. Nothing here imports sockets, threads or a database driver.
+ *
+ *   PgoutputDecoder                bytes of one message → PgoutputMessage, with the relations that were described
+ *   encodeMessage                  PgoutputMessage → the same bytes again
+ *   rowFromTuple, keyFromTuple     a message's columns → values by column name, as row events have them
  *
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
-export type { Begin, Commit, LogicalMessage, Origin, Truncate, Type } from './control-message.js';
-export { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
+export { ConfigurationError, DecodeError } from '../errors.js';
+export type { TypesMode } from '../types/column-writer.js';
+export { UNCHANGED } from '../types/unchanged.js';
+export { PgoutputDecoder } from './decoder.js';
+export { encodeMessage } from './encoder.js';
 export type {
   BeginEvent,
   CommitEvent,
@@ -19,6 +27,29 @@ export type {
 } from './event.js';
 export type { EventJson } from './event-base.js';
 export type { JsonValue, Row } from './event-json.js';
-export { MessageTag } from './message-tag.js';
-export { parseRelation, type Relation, type RelationColumn, type ReplicaIdentity } from './relation.js';
+export type {
+  BeginMessage,
+  BeginPrepareMessage,
+  CommitMessage,
+  CommitPreparedMessage,
+  DeleteMessage,
+  InsertMessage,
+  LogicalDecodingMessage,
+  OriginMessage,
+  PgoutputMessage,
+  PrepareMessage,
+  RelationMessage,
+  RollbackPreparedMessage,
+  StreamAbortMessage,
+  StreamCommitMessage,
+  StreamPrepareMessage,
+  StreamStartMessage,
+  StreamStopMessage,
+  TruncateMessage,
+  TypeMessage,
+  UpdateMessage,
+} from './pgoutput-message.js';
+export type { Relation, RelationColumn, ReplicaIdentity } from './relation.js';
 export type { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
+export { keyFromTuple, rowFromTuple } from './tuple-row.js';
+export { type Tuple, TupleValue } from './tuple-value.js';

@@ -1,4 +1,5 @@
 import { ByteReader } from '../protocol/byte-reader.js';
+import { type Flagged, withFlags } from './flags.js';
 
 /*
  * Messages of protocol 3: two-phase commit. `[start, end)` begins at the tag.
@@ -22,10 +23,10 @@ export function parseBeginPrepare(bytes: Buffer, start: number, end: number): Pr
 }
 
 /** Prepare: 'P' flags:Int8, then as Begin Prepare. Stream Prepare, 'p', is the same. */
-export function parsePrepare(bytes: Buffer, start: number, end: number): Prepared {
+export function parsePrepare(bytes: Buffer, start: number, end: number): Prepared & Flagged {
   const reader = new ByteReader(bytes, start + 1, end);
-  reader.uint8();
-  return parsePrepared(reader);
+  const flags = reader.uint8();
+  return withFlags(parsePrepared(reader), flags);
 }
 
 function parsePrepared(reader: ByteReader): Prepared {
@@ -38,7 +39,7 @@ function parsePrepared(reader: ByteReader): Prepared {
   return { prepareLsn, prepareEndLsn, prepareTimeUs, xid, gid };
 }
 
-export interface CommitPrepared {
+export interface CommitPrepared extends Flagged {
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
@@ -51,17 +52,17 @@ export interface CommitPrepared {
 /** Commit Prepared: 'K' flags:Int8 commitLsn:Int64 endLsn:Int64 commitTime:Int64 xid:Int32 gid:String */
 export function parseCommitPrepared(bytes: Buffer, start: number, end: number): CommitPrepared {
   const reader = new ByteReader(bytes, start + 1, end);
-  reader.uint8();
+  const flags = reader.uint8();
   const commitLsn = reader.uint64();
   const commitEndLsn = reader.uint64();
   const commitTimeUs = reader.int64();
   const xid = reader.uint32();
   const gid = reader.cString();
   reader.expectEnd();
-  return { commitLsn, commitEndLsn, commitTimeUs, xid, gid };
+  return withFlags({ commitLsn, commitEndLsn, commitTimeUs, xid, gid }, flags);
 }
 
-export interface RollbackPrepared {
+export interface RollbackPrepared extends Flagged {
   /** Position after the prepare record. */
   readonly prepareEndLsn: bigint;
   /** Position after the rollback record: what is acknowledged. */
@@ -79,7 +80,7 @@ export interface RollbackPrepared {
  */
 export function parseRollbackPrepared(bytes: Buffer, start: number, end: number): RollbackPrepared {
   const reader = new ByteReader(bytes, start + 1, end);
-  reader.uint8();
+  const flags = reader.uint8();
   const prepareEndLsn = reader.uint64();
   const rollbackEndLsn = reader.uint64();
   const prepareTimeUs = reader.int64();
@@ -87,5 +88,5 @@ export function parseRollbackPrepared(bytes: Buffer, start: number, end: number)
   const xid = reader.uint32();
   const gid = reader.cString();
   reader.expectEnd();
-  return { prepareEndLsn, rollbackEndLsn, prepareTimeUs, rollbackTimeUs, xid, gid };
+  return withFlags({ prepareEndLsn, rollbackEndLsn, prepareTimeUs, rollbackTimeUs, xid, gid }, flags);
 }

@@ -1,11 +1,12 @@
 import { DecodeError } from '../errors.js';
 import { ByteReader } from '../protocol/byte-reader.js';
 import { createRowReader, type RowReader } from '../types/row-reader.js';
+import { type Flagged, withFlags } from './flags.js';
 
 /** Which columns identify a row in Update and Delete: `pg_class.relreplident`. */
 export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index';
 
-export interface RelationColumn {
+export interface RelationColumn extends Flagged {
   readonly name: string;
   /** OID of the column's type; of the domain when it is one. */
   readonly typeOid: number;
@@ -24,14 +25,14 @@ export interface Relation {
   readonly columns: readonly RelationColumn[];
 }
 
-const REPLICA_IDENTITIES: Readonly<Record<number, ReplicaIdentity>> = {
+export const REPLICA_IDENTITIES: Readonly<Record<number, ReplicaIdentity>> = {
   100: 'default', // d
   110: 'nothing', // n
   102: 'full', // f
   105: 'index', // i
 };
 
-const IDENTITY_FLAG = 1;
+export const IDENTITY_FLAG = 1;
 
 /**
  * Relation: 'R' id:Int32 namespace:String name:String replicaIdentity:Int8 columnCount:Int16
@@ -54,7 +55,8 @@ export function parseRelation(bytes: Buffer, start: number, end: number): Relati
     const flags = reader.uint8();
     const name = reader.cString();
     const typeOid = reader.uint32();
-    columns.push({ name, typeOid, typeModifier: reader.int32(), isIdentity: (flags & IDENTITY_FLAG) !== 0 });
+    const column = { name, typeOid, typeModifier: reader.int32(), isIdentity: (flags & IDENTITY_FLAG) !== 0 };
+    columns.push(withFlags(column, flags & ~IDENTITY_FLAG));
   }
   reader.expectEnd();
   return { id, schema, table, replicaIdentity, columns };

@@ -1,4 +1,6 @@
+import { DecodeError } from '../errors.js';
 import { ByteReader } from '../protocol/byte-reader.js';
+import { type Flagged, withFlags } from './flags.js';
 
 /*
  * Messages of protocol 2: transactions sent before they commit. `[start, end)` begins at the tag.
@@ -17,12 +19,15 @@ export interface StreamStart {
   readonly isFirst: boolean;
 }
 
-/** Stream Start: 'S' xid:Int32 firstSegment:Int8 */
+/** Stream Start: 'S' xid:Int32 firstSegment:Int8 (1 or 0) */
 export function parseStreamStart(bytes: Buffer, start: number, end: number): StreamStart {
   const reader = new ByteReader(bytes, start + 1, end);
-  const message = { xid: reader.uint32(), isFirst: reader.uint8() === 1 };
+  const xid = reader.uint32();
+  const segmentOffset = reader.offset;
+  const firstSegment = reader.uint8();
+  if (firstSegment > 1) throw new DecodeError('first segment is neither 1 nor 0', { offset: segmentOffset, tag: 'S' });
   reader.expectEnd();
-  return message;
+  return { xid, isFirst: firstSegment === 1 };
 }
 
 /** Stream Stop: 'E' */
@@ -30,7 +35,7 @@ export function parseStreamStop(bytes: Buffer, start: number, end: number): void
   new ByteReader(bytes, start + 1, end).expectEnd();
 }
 
-export interface StreamCommit {
+export interface StreamCommit extends Flagged {
   readonly xid: number;
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
@@ -43,21 +48,21 @@ export interface StreamCommit {
 export function parseStreamCommit(bytes: Buffer, start: number, end: number): StreamCommit {
   const reader = new ByteReader(bytes, start + 1, end);
   const xid = reader.uint32();
-  reader.uint8();
+  const flags = reader.uint8();
   const commitLsn = reader.uint64();
   const commitEndLsn = reader.uint64();
   const commitTimeUs = reader.int64();
   reader.expectEnd();
-  return { xid, commitLsn, commitEndLsn, commitTimeUs };
+  return withFlags({ xid, commitLsn, commitEndLsn, commitTimeUs }, flags);
 }
 
 export interface StreamAbort {
   readonly xid: number;
   /** The subtransaction whose changes are discarded; the xid itself when all are. */
   readonly subxid: number;
-  /** LSN and time of the abort, with streaming: parallel (protocol 4); microseconds since 2000-01-01 UTC. */
-  readonly abortLsn: bigint | undefined;
-  readonly abortTimeUs: bigint | undefined;
+  /** LSN and time of the abort, both only with streaming: parallel (protocol 4); microseconds since 2000-01-01 UTC. */
+  readonly abortLsn?: bigint;
+  readonly abortTimeUs?: bigint;
 }
 
 /** Stream Abort: 'A' xid:Int32 subxid:Int32 [abortLsn:Int64 abortTime:Int64] */
@@ -65,9 +70,9 @@ export function parseStreamAbort(bytes: Buffer, start: number, end: number): Str
   const reader = new ByteReader(bytes, start + 1, end);
   const xid = reader.uint32();
   const subxid = reader.uint32();
-  const hasPosition = reader.remaining > 0;
-  const abortLsn = hasPosition ? reader.uint64() : undefined;
-  const abortTimeUs = hasPosition ? reader.int64() : undefined;
+  if (reader.remaining === 0) return { xid, subxid };
+  const abortLsn = reader.uint64();
+  const abortTimeUs = reader.int64();
   reader.expectEnd();
   return { xid, subxid, abortLsn, abortTimeUs };
 }

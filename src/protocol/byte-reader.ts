@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { DecodeError } from '../errors.js';
 
 /** A cursor over one message that never reads past its end: {@link DecodeError} with the offset instead. */
@@ -18,6 +19,11 @@ export class ByteReader {
 
   get remaining(): number {
     return this.#end - this.#at;
+  }
+
+  /** The next byte, which stays the next one; `undefined` at the end. */
+  peek(): number | undefined {
+    return this.#at < this.#end ? this.#bytes[this.#at] : undefined;
   }
 
   uint8(): number {
@@ -44,11 +50,14 @@ export class ByteReader {
     return this.#bytes.readBigInt64BE(this.#advance(8));
   }
 
-  /** A string that ends in a zero byte, as UTF-8. */
+  /** A string that ends in a zero byte. Names must not become other names, so invalid UTF-8 is a {@link DecodeError}. */
   cString(): string {
     const zero = this.#bytes.indexOf(0, this.#at);
     if (zero === -1 || zero >= this.#end) {
       throw new DecodeError('string without its terminating zero byte', { offset: this.#at });
+    }
+    if (!isUtf8(this.#bytes.subarray(this.#at, zero))) {
+      throw new DecodeError('string is not valid UTF-8', { offset: this.#at });
     }
     const text = this.#bytes.toString('utf8', this.#at, zero);
     this.#at = zero + 1;

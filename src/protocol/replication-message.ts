@@ -1,4 +1,5 @@
 import { ProtocolError } from '../errors.js';
+import { ByteWriter } from './byte-writer.js';
 import { timestampFromUnixMs } from './timestamp.js';
 
 /*
@@ -18,6 +19,24 @@ export const XLOG_DATA_HEADER_BYTES = 25;
 const KEEPALIVE_BYTES = 18;
 const STANDBY_STATUS_BYTES = 34;
 const STANDBY_STATUS_TAG = 0x72; // r
+
+export interface XLogDataHeader {
+  readonly walStart: bigint;
+  readonly serverWalEnd: bigint;
+  /** Microseconds since 2000-01-01 UTC. */
+  readonly serverTimeUs: bigint;
+}
+
+/** An XLogData with its data, without the CopyData framing; {@link ConfigurationError} for what does not fit. */
+export function encodeXLogData(header: XLogDataHeader, data: Uint8Array): Buffer {
+  const out = new ByteWriter();
+  out.uint8(XLOG_DATA_TAG, 'tag');
+  out.uint64(header.walStart, 'walStart');
+  out.uint64(header.serverWalEnd, 'serverWalEnd');
+  out.int64(header.serverTimeUs, 'serverTimeUs');
+  out.bytes(data, 'data');
+  return out.take();
+}
 
 export interface PrimaryKeepalive {
   readonly serverWalEnd: bigint;
@@ -39,6 +58,16 @@ export function parseKeepalive(bytes: Buffer, start: number, end: number): Prima
     serverTimeUs: bytes.readBigInt64BE(start + 9),
     replyRequested: bytes[start + 17] !== 0,
   };
+}
+
+/** A PrimaryKeepalive, without the CopyData framing; {@link ConfigurationError} for what does not fit. */
+export function encodeKeepalive(keepalive: PrimaryKeepalive): Buffer {
+  const out = new ByteWriter();
+  out.uint8(KEEPALIVE_TAG, 'tag');
+  out.uint64(keepalive.serverWalEnd, 'serverWalEnd');
+  out.int64(keepalive.serverTimeUs, 'serverTimeUs');
+  out.uint8(keepalive.replyRequested ? 1 : 0, 'replyRequested');
+  return out.take();
 }
 
 /** What a client reports: how far it received, made durable and applied. */

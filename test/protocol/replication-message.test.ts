@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ProtocolError } from '../../src/errors.js';
+import { ConfigurationError, ProtocolError } from '../../src/errors.js';
+import { encodeCopyData } from '../../src/protocol/copy-data.js';
 import { FRAME_HEADER_BYTES } from '../../src/protocol/frame-scan.js';
-import { encodeStandbyStatus, parseKeepalive } from '../../src/protocol/replication-message.js';
+import {
+  encodeKeepalive,
+  encodeStandbyStatus,
+  encodeXLogData,
+  parseKeepalive,
+} from '../../src/protocol/replication-message.js';
 import { POSTGRES_EPOCH_MS, timestampFromUnixMs, unixMsFromTimestamp } from '../../src/protocol/timestamp.js';
-import { keepalive } from '../support/pgoutput-bytes.js';
+import { keepalive, xLogData } from '../support/pgoutput-bytes.js';
 
 test('keepalives of any position and time', () => {
   fc.assert(
@@ -17,6 +23,41 @@ test('keepalives of any position and time', () => {
         replyRequested: reply,
       });
     }),
+  );
+});
+
+test('keepalives and XLogData are encoded as another account of the protocol has them', () => {
+  const lsn = fc.bigInt(0n, 2n ** 64n - 1n);
+  fc.assert(
+    fc.property(
+      lsn,
+      lsn,
+      fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n),
+      fc.boolean(),
+      (walStart, serverWalEnd, time, reply) => {
+        const message = { serverWalEnd, serverTimeUs: time, replyRequested: reply };
+        assert.deepEqual(encodeCopyData(encodeKeepalive(message)), keepalive(serverWalEnd, reply, time));
+        assert.deepStrictEqual(parseKeepalive(encodeKeepalive(message), 0, 18), message);
+        const data = Buffer.from(String(walStart).repeat(20));
+        assert.deepEqual(
+          encodeCopyData(encodeXLogData({ walStart, serverWalEnd, serverTimeUs: 0n }, data)),
+          xLogData(walStart, data, serverWalEnd),
+        );
+      },
+    ),
+  );
+});
+
+test('what does not fit into them is a ConfigurationError that names the field', () => {
+  const header = { walStart: 1n, serverWalEnd: 1n, serverTimeUs: 0n };
+  const refusal = (option: string) => (error: unknown) =>
+    error instanceof ConfigurationError && error.option === option;
+  assert.throws(() => encodeXLogData({ ...header, walStart: -1n }, Buffer.alloc(0)), refusal('walStart'));
+  assert.throws(() => encodeXLogData({ ...header, serverTimeUs: 2n ** 63n }, Buffer.alloc(0)), refusal('serverTimeUs'));
+  assert.throws(() => encodeXLogData(header, 'data' as never), refusal('data'));
+  assert.throws(
+    () => encodeKeepalive({ serverWalEnd: 2n ** 64n, serverTimeUs: 0n, replyRequested: false }),
+    refusal('serverWalEnd'),
   );
 });
 
