@@ -53,6 +53,11 @@ function streamProgram(parent: Command): Command {
       repeatable(flagValue(TABLE_VALUE)),
     )
     .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
+    .addOption(
+      new Option('--record <file>', 'write what the server sends to this new file, for pg-walstream/testing').conflicts(
+        ['format', 'table', 'maxEvents'],
+      ),
+    )
     .option('--rate', 'show rates and lag on stderr every second')
     .option('--stats', 'say on stderr at the end what was done')
     .addHelpText('after', STREAM_NOTES)
@@ -113,6 +118,7 @@ const STREAM_NOTES = `
 A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.
 With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
 all the same. Tables are spelled as in the catalog, with double quotes where a name has a dot.
+With --record nothing is printed; a transaction is acknowledged once the file has it. The file holds the rows.
 A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.
 Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once.
 
