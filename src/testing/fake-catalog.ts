@@ -156,9 +156,8 @@ function advanceSlot(sql: string, state: CatalogState): CatalogAnswer {
     const message = `cannot advance replication slot to ${position}, minimum is ${minimum}`;
     return { error: { sqlState: '55000', message } };
   }
-  // Not beyond the end of WAL.
-  const { walEnd } = state;
-  slot.confirm(lsn < walEnd ? lsn : walEnd);
+  if (lsn > state.walEnd) slot.confirm(state.walEnd);
+  else slot.confirm(lsn);
   return one({ end_lsn: Lsn.format(slot.confirmedFlushLsn) });
 }
 

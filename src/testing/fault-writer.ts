@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { type ByteFault, type FramePlace, offsetInFrame, rewriteFrame, type SliceFault } from './fault.js';
 import type { FaultPlan } from './fault-plan.js';
 
 const DEFAULT_MAX_SLICE_BYTES = 64;
+/** Long enough for the client to see what came before. */
+const CUT_PAUSE_MS = 2;
 
 /** Everything that a fake server sends on one connection passes through here, and the faults happen to it. */
 export class FaultWriter {
@@ -106,8 +108,9 @@ export class FaultWriter {
   #write(bytes: Buffer): void {
     if (bytes.length === 0) return;
     const { slice } = this.#plan;
-    if (slice !== undefined && this.#streamBytes !== undefined) {
-      this.#slices = this.#afterSlices(() => this.#writeSlices(bytes, slice));
+    const streamed = this.#streamBytes;
+    if (slice !== undefined && streamed !== undefined && isDue(slice, streamed, bytes.length)) {
+      this.#slices = this.#afterSlices(() => this.#writeSlices(bytes, slice, streamed));
     } else if (this.#slices !== undefined) {
       this.#slices = this.#afterSlices(() => void this.#socket.write(bytes));
     } else {
@@ -116,8 +119,14 @@ export class FaultWriter {
     }
   }
 
-  async #writeSlices(bytes: Buffer, slice: SliceFault): Promise<void> {
-    const { maxBytes = DEFAULT_MAX_SLICE_BYTES } = slice;
+  async #writeSlices(bytes: Buffer, slice: SliceFault, streamed: number): Promise<void> {
+    const { at: cutAt, maxBytes = DEFAULT_MAX_SLICE_BYTES } = slice;
+    if (cutAt !== undefined) {
+      this.#socket.write(bytes.subarray(0, cutAt - streamed));
+      await delay(CUT_PAUSE_MS);
+      this.#socket.write(bytes.subarray(cutAt - streamed));
+      return;
+    }
     for (let at = 0; at < bytes.length; ) {
       const count = slice.bytes ?? 1 + Math.floor(this.#random() * maxBytes);
       this.#socket.write(bytes.subarray(at, at + count));
@@ -153,6 +162,11 @@ export class FaultWriter {
     await Promise.race([once(socket, 'drain', { signal }), once(socket, 'close', { signal })]).catch(() => {});
     done.abort();
   }
+}
+
+/** Whether the slice concerns these bytes, before which so many were sent. */
+function isDue({ at }: SliceFault, streamed: number, length: number): boolean {
+  return at === undefined || (at >= streamed && at < streamed + length);
 }
 
 /** A small generator (mulberry32): the same seed gives the same slices everywhere. */

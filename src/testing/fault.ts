@@ -27,7 +27,8 @@ interface Placed {
  *   corrupt       bits are flipped (`xor`, default 0xff), or bytes replaced
  *   frameLength   a message whose length field says something else
  *   columnLength  an Insert whose column claims this many bytes; columns are counted from 0
- *   slice         everything is sent in pieces of `bytes`, or of 1 to `maxBytes` by a seeded choice, each by itself
+ *   slice         everything is sent in pieces of `bytes`, or of 1 to `maxBytes` by a seeded choice, each by itself;
+ *                 or only what lies before the byte `at` comes apart from the rest
  */
 export type Fault =
   | RefuseFault
@@ -58,6 +59,7 @@ export interface CorruptFault extends Placed {
 
 export interface SliceFault {
   readonly kind: 'slice';
+  readonly at?: number;
   readonly bytes?: number;
   readonly seed?: number;
   readonly maxBytes?: number;
@@ -97,6 +99,7 @@ export function checkFault(fault: Fault): void {
       if (fault.kind === 'columnLength') checkInteger(fault.column ?? -1, 'fault.column', 0);
       return;
     case 'slice':
+      checkInteger(fault.at, 'fault.at', 0);
       checkInteger(fault.bytes, 'fault.bytes', 1);
       checkInteger(fault.maxBytes, 'fault.maxBytes', 1);
       return;

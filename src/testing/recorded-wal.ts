@@ -1,4 +1,5 @@
 import { MessageTag } from '../pgoutput/message-tag.js';
+import { UnitEnds } from '../pgoutput/unit-ends.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import type { Recording, RecordingHeader } from '../protocol/recording.js';
 import { encodeXLogData, XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
@@ -91,6 +92,7 @@ class RecordingIndex {
   lastLsn = 0n;
   /** Blocks of streamed transactions whose end has not come, by xid. */
   readonly #inProgress = new Map<number, RecordedPart[]>();
+  readonly #unitEnds = new UnitEnds();
 
   constructor(copyData: Buffer) {
     let open: RecordedPart | undefined;
@@ -116,6 +118,7 @@ class RecordingIndex {
 
   /** The part that goes on after this message, if it does. */
   #after(part: RecordedPart, data: Buffer, position: bigint): RecordedPart | undefined {
+    const endLsn = this.#unitEnds.after(data);
     switch (data[0]) {
       case MessageTag.streamStart: {
         const xid = data.readUInt32BE(1);
@@ -126,40 +129,27 @@ class RecordingIndex {
       }
       case MessageTag.streamStop:
         return undefined;
-      case MessageTag.streamCommit:
-        // xid:Int32 flags:Int8 commitLsn:Int64 endLsn:Int64
-        return this.#end(part, data.readBigUInt64BE(14), data.readUInt32BE(1));
-      case MessageTag.streamPrepare:
-        // flags:Int8 prepareLsn:Int64 endLsn:Int64 prepareTime:Int64 xid:Int32
-        return this.#end(part, data.readBigUInt64BE(10), data.readUInt32BE(26));
       case MessageTag.streamAbort: {
         const xid = data.readUInt32BE(1);
-        const whole = data.readUInt32BE(5) === xid;
+        const isWhole = data.readUInt32BE(5) === xid;
+        if (isWhole) return this.#end(part, position, xid);
         // That of a subtransaction goes with the blocks.
-        if (whole) return this.#end(part, position, xid);
         this.#inProgress.get(xid)?.push(part);
         return undefined;
       }
-      case MessageTag.commit:
-      case MessageTag.prepare:
-      case MessageTag.commitPrepared:
-        // flags:Int8 lsn:Int64 endLsn:Int64
-        return this.#end(part, data.readBigUInt64BE(10));
-      case MessageTag.rollbackPrepared:
-        // flags:Int8 prepareEndLsn:Int64 rollbackEndLsn:Int64
-        return this.#end(part, data.readBigUInt64BE(10));
-      case MessageTag.message:
-        // Outside a block flags follow the tag; one that stands alone is a part by itself.
-        if (part.end - part.start > FRAME_HEADER_BYTES + XLOG_DATA_HEADER_BYTES + data.length) return part;
-        return this.#end(part, data.readBigUInt64BE(2));
+      case MessageTag.streamCommit:
+        return this.#end(part, endLsn, data.readUInt32BE(1));
+      case MessageTag.streamPrepare:
+        // flags:Int8 prepareLsn:Int64 endLsn:Int64 prepareTime:Int64 xid:Int32
+        return this.#end(part, endLsn, data.readUInt32BE(26));
       default:
-        return part;
+        return endLsn === undefined ? part : this.#end(part, endLsn);
     }
   }
 
-  #end(part: RecordedPart, endLsn: bigint, xid?: number): undefined {
+  #end(part: RecordedPart, endLsn: bigint | undefined, xid?: number): undefined {
     part.endLsn = endLsn;
-    if (endLsn > this.lastLsn) this.lastLsn = endLsn;
+    if (endLsn !== undefined && endLsn > this.lastLsn) this.lastLsn = endLsn;
     if (xid === undefined) return;
     for (const block of this.#inProgress.get(xid) ?? []) block.endLsn = endLsn;
     this.#inProgress.delete(xid);

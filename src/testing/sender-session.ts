@@ -343,10 +343,9 @@ export class SenderSession {
     if (/^(?:on|true|1)$/.test(command.options.two_phase ?? '')) slot.twoPhase = true;
     const abort = new AbortController();
     this.#streaming = { slot, abort };
-    const { confirmedFlushLsn } = slot;
-    const asked = command.startLsn;
+    let { startLsn } = command;
     // A position behind the slot's is silently forwarded.
-    const startLsn = asked > confirmedFlushLsn ? asked : confirmedFlushLsn;
+    if (startLsn < slot.confirmedFlushLsn) startLsn = slot.confirmedFlushLsn;
     this.#position = startLsn;
     await this.#writer.send(COPY_BOTH);
     this.#writer.beginStream();

@@ -6,7 +6,7 @@ import type { XLogDataHeader } from '../protocol/replication-message.js';
  *   wal        an XLogData: a pgoutput message and its position
  *   keepalive  a PrimaryKeepalive
  *   copyData   the payload of a CopyData, whatever it is
- *   bytes      bytes for the socket, framing included
+ *   bytes      bytes for the socket, framing included: whole messages, since an answer may come between two steps
  *   pause      nothing for so long
  *   notice     a NoticeResponse in the middle of the COPY
  *   error      an ErrorResponse, which ends the COPY
