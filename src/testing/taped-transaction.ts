@@ -131,7 +131,12 @@ export function streamedTransaction(
     }
     steps.push(step(block.at(-1)?.lsn ?? at.lsn, { kind: 'streamStop' }));
     const over = new Set(block.filter((placed) => placed.rolledBack).map(({ subxid }) => subxid));
-    for (const subxid of over) if (!rest.some((placed) => placed.subxid === subxid)) steps.push(abort(subxid));
+    for (const subxid of over) {
+      if (rest.some((placed) => placed.subxid === subxid)) continue;
+      steps.push(abort(subxid));
+      // The server forgets what it has described, whichever subtransaction needed it.
+      own.clear();
+    }
   }
   const { lsn, endLsn, timeUs } = at;
   if (end.kind === 'abort') return [...steps, abort(xid)];

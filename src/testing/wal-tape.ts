@@ -225,7 +225,8 @@ export class WalTape implements WalSource {
     if (!Number.isInteger(streamBlocks) || streamBlocks < 1)
       throw wrong('streamBlocks', 'must be a whole number from 1');
     const placed = placeChanges(changes, xid, () => this.#record());
-    this.#nextXid = Math.max(this.#nextXid, xid, ...placed.map(({ subxid }) => subxid)) + 1;
+    const lastXid = placed.reduce((last, { subxid }) => Math.max(last, subxid), xid);
+    this.#nextXid = Math.max(this.#nextXid, lastXid + 1);
     return { xid, origin, streamBlocks, changes: placed };
   }
 
