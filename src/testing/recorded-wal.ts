@@ -31,6 +31,7 @@ export class RecordedWal implements WalSource {
   readonly #copyData: Buffer;
   readonly #pace: ReplayPace;
   readonly #parts: readonly RecordedPart[];
+  readonly #writes: readonly Buffer[];
 
   constructor(recording: Recording, pace: ReplayPace = 'messages') {
     this.header = recording.header;
@@ -38,6 +39,7 @@ export class RecordedWal implements WalSource {
     this.#pace = pace;
     const index = new RecordingIndex(recording.copyData);
     this.#parts = index.parts;
+    this.#writes = pace === 'bulk' ? wholeMessages(recording.copyData, BULK_WRITE_BYTES) : [];
     this.startLsn = index.firstLsn;
     this.endLsn = index.lastLsn;
   }
@@ -47,10 +49,7 @@ export class RecordedWal implements WalSource {
   }
 
   *#bulk(): Generator<WalStep> {
-    const bytes = this.#copyData;
-    for (let at = 0; at < bytes.length; at += BULK_WRITE_BYTES) {
-      yield { kind: 'bytes', bytes: bytes.subarray(at, at + BULK_WRITE_BYTES) };
-    }
+    for (const bytes of this.#writes) yield { kind: 'bytes', bytes };
     yield { kind: 'keepalive', serverWalEnd: this.endLsn };
   }
 
@@ -154,6 +153,20 @@ class RecordingIndex {
     for (const block of this.#inProgress.get(xid) ?? []) block.endLsn = endLsn;
     this.#inProgress.delete(xid);
   }
+}
+
+/** Cuts between messages, because an answer to the client may come between two writes. */
+function wholeMessages(copyData: Buffer, targetBytes: number): Buffer[] {
+  const pieces: Buffer[] = [];
+  let start = 0;
+  let end = 0;
+  for (const payload of payloads(copyData, 0, copyData.length)) {
+    end += FRAME_HEADER_BYTES + payload.length;
+    if (end - start < targetBytes && end < copyData.length) continue;
+    pieces.push(copyData.subarray(start, end));
+    start = end;
+  }
+  return pieces;
 }
 
 function* payloads(copyData: Buffer, start: number, end: number): Generator<Buffer> {

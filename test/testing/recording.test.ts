@@ -102,7 +102,15 @@ suite('replay', () => {
     const exited = once(child, 'exit');
     const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
     const connection = { host: '127.0.0.1', port: Number(line), user: 'test', database: 'test' };
-    const stream = new WalStream({ connection, slot: SLOT, publications: SLOT, workers: 1, stopLsn: tape.endLsn });
+    const stream = new WalStream({
+      connection,
+      slot: SLOT,
+      publications: SLOT,
+      workers: 1,
+      stopLsn: tape.endLsn,
+      // The sender answers all the time.
+      feedbackIntervalMs: 10,
+    });
     let changes = 0;
     for await (const batch of stream.batches()) for (const event of batch) if (event.kind === 'insert') changes++;
     assert.equal(changes, 40_001);
