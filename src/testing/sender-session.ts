@@ -1,42 +1,28 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { TLSSocket } from 'node:tls';
 import { Lsn } from '../lsn.js';
 import { encodeCopyData } from '../protocol/copy-data.js';
 import { encodeKeepalive, encodeXLogData, parseStandbyStatus } from '../protocol/replication-message.js';
 import {
-  AUTHENTICATION_CLEARTEXT,
-  AUTHENTICATION_OK,
-  authenticationRequest,
-  backendKeyData,
   COPY_BOTH,
   COPY_DONE,
   commandComplete,
   EMPTY_QUERY,
   errorResponse,
   noticeResponse,
-  parameterStatus,
-  protocolVersion30,
   READY_FOR_QUERY,
   type Report,
   resultMessages,
 } from './backend-bytes.js';
-import { ClientBytes, startupParameters, textOf } from './client-bytes.js';
+import { ClientBytes, textOf } from './client-bytes.js';
 import { answerSql, type CatalogAnswer, one, slotDoesNotExist } from './fake-catalog.js';
 import type { FakeSlot } from './fake-slot.js';
 import type { FaultPlan } from './fault-plan.js';
 import { FaultWriter } from './fault-writer.js';
 import { identifierList, parseReplicationCommand, type ReplicationCommand } from './replication-command.js';
-import { SCRAM_SHA_256, ScramVerifier } from './scram-verifier.js';
 import type { ResolvedSenderOptions } from './sender-options.js';
+import { type SessionIdentity, startSession } from './session-start.js';
 import type { StartRequest, WalStep } from './wal-step.js';
-
-/** First byte of a TLS connection that asks for no permission (sslnegotiation=direct). */
-const TLS_HANDSHAKE = 0x16;
-const CANCEL_REQUEST = 80877102;
-const SSL_REQUEST = 80877103;
-const GSSENC_REQUEST = 80877104;
-const PROTOCOL_3 = 3;
 
 /** A StandbyStatusUpdate that the sender has received. */
 export interface Feedback {
@@ -75,9 +61,7 @@ export class SenderSession {
   readonly #socket: Socket;
   readonly #client: ClientBytes;
   readonly #writer: FaultWriter;
-  #user = '';
-  #database = '';
-  #isWalSender = false;
+  #identity: SessionIdentity | undefined;
   #streaming: Streaming | undefined;
   /** How far what was sent reaches. */
   #position = 0n;
@@ -96,12 +80,13 @@ export class SenderSession {
   }
 
   get isWalSender(): boolean {
-    return this.#isWalSender;
+    return this.#identity?.isWalSender ?? false;
   }
 
   async run(): Promise<void> {
     try {
-      if (await this.#startUp()) await this.#serve();
+      this.#identity = await startSession(this.#socket, this.#client, this.#writer, this, this.#state);
+      if (this.#identity !== undefined) await this.#serve(this.#identity);
     } catch (error) {
       this.#state.onFailure(error);
     } finally {
@@ -122,111 +107,8 @@ export class SenderSession {
     void this.#endStream(errorResponse({ sqlState: '57014', message }));
   }
 
-  /** Whether there is a session now. */
-  async #startUp(): Promise<boolean> {
-    if ((await this.#client.peek()) === TLS_HANDSHAKE) this.#encrypt();
-    for (;;) {
-      const request = await this.#client.startup();
-      if (request === undefined) return false;
-      const code = request.readUInt32BE(0);
-      if (code === SSL_REQUEST) {
-        const { tls } = this.#state.options;
-        await this.#writer.send(Buffer.from(tls === undefined ? 'N' : 'S'));
-        if (tls !== undefined && !this.#writer.silent) this.#encrypt();
-      } else if (code === GSSENC_REQUEST) {
-        await this.#writer.send(Buffer.from('N'));
-      } else if (code === CANCEL_REQUEST) {
-        this.#state.cancel(request.readInt32BE(4), request.readUInt32BE(8));
-        return false;
-      } else if (code >>> 16 === PROTOCOL_3) {
-        return this.#openSession(code & 0xffff, startupParameters(request.subarray(4)));
-      } else {
-        return this.#refuse({ sqlState: '0A000', message: `unsupported frontend protocol ${code >>> 16}` });
-      }
-    }
-  }
-
-  #encrypt(): void {
-    const { tls } = this.#state.options;
-    // Without a certificate the handshake fails, as it does on a server that speaks no TLS.
-    const secure = new TLSSocket(this.#socket, { isServer: true, ...tls, ALPNProtocols: ['postgresql'] });
-    secure.on('error', () => this.#socket.destroy());
-    this.#client.switchTo(secure);
-    this.#writer.switchTo(secure);
-  }
-
-  async #openSession(minor: number, parameters: ReadonlyMap<string, string>): Promise<boolean> {
-    const { faults, options } = this.#state;
-    this.#user = parameters.get('user') ?? '';
-    this.#database = parameters.get('database') ?? this.#user;
-    this.#isWalSender = /^(?:database|true|on|yes|1)$/.test(parameters.get('replication') ?? '');
-    const refusal = faults.takeRefusal('at-startup');
-    if (refusal !== undefined) {
-      const { sqlState = '', message = 'the test refuses this connection' } = refusal;
-      return this.#refuse({ sqlState, message });
-    }
-    const protocolOptions = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'));
-    if (minor > 0 || protocolOptions.length > 0) await this.#writer.send(protocolVersion30(protocolOptions));
-    if (!(await this.#authenticate())) return false;
-    const reported = {
-      server_version: options.serverVersion,
-      server_encoding: 'UTF8',
-      client_encoding: 'UTF8',
-      application_name: parameters.get('application_name') ?? '',
-      session_authorization: this.#user,
-      is_superuser: 'on',
-      in_hot_standby: 'off',
-      default_transaction_read_only: 'off',
-      DateStyle: 'ISO, MDY',
-      IntervalStyle: 'postgres',
-      TimeZone: parameters.get('TimeZone') ?? 'UTC',
-      integer_datetimes: 'on',
-      standard_conforming_strings: 'on',
-    };
-    await this.#writer.send(AUTHENTICATION_OK);
-    for (const [name, value] of Object.entries(reported)) await this.#writer.send(parameterStatus(name, value));
-    await this.#writer.send(backendKeyData(this.processId, this.secretKey));
-    await this.#writer.send(READY_FOR_QUERY);
-    return true;
-  }
-
-  async #authenticate(): Promise<boolean> {
-    const { auth, password = '' } = this.#state.options;
-    if (auth === 'trust') return true;
-    if (auth === 'password') {
-      await this.#writer.send(AUTHENTICATION_CLEARTEXT);
-      const answer = await this.#client.message();
-      if (answer === undefined) return false;
-      return textOf(answer.body) === password ? true : this.#refusePassword();
-    }
-    const verifier = new ScramVerifier(password);
-    await this.#writer.send(authenticationRequest(10, Buffer.from(`${SCRAM_SHA_256}\0\0`)));
-    const initial = await this.#client.message();
-    if (initial === undefined) return false;
-    // SASLInitialResponse: mechanism:String length:Int32 response
-    const challenge = verifier.challenge(initial.body.toString('latin1', textOf(initial.body).length + 5));
-    if (challenge === undefined) return this.#refuse({ sqlState: '28000', message: 'malformed SCRAM message' });
-    await this.#writer.send(authenticationRequest(11, Buffer.from(challenge)));
-    const final = await this.#client.message();
-    if (final === undefined) return false;
-    const signature = verifier.verify(final.body.toString('latin1'));
-    if (signature === undefined) return this.#refusePassword();
-    await this.#writer.send(authenticationRequest(12, Buffer.from(signature)));
-    return true;
-  }
-
-  #refusePassword(): Promise<false> {
-    const message = `password authentication failed for user "${this.#user}"`;
-    return this.#refuse({ sqlState: '28P01', message });
-  }
-
-  async #refuse(report: Report): Promise<false> {
-    await this.#writer.send(errorResponse(report, 'FATAL'));
-    return false;
-  }
-
   /** Answers until the client goes. */
-  async #serve(): Promise<void> {
+  async #serve(identity: SessionIdentity): Promise<void> {
     let skipping = false;
     for (;;) {
       const message = await this.#client.message();
@@ -237,7 +119,7 @@ export class SenderSession {
       } else if (skipping) {
         // After an error in the extended protocol everything up to Sync is left out.
       } else if (message.tag === 'Q') {
-        await this.#query(textOf(message.body));
+        await this.#query(textOf(message.body), identity);
       } else if (message.tag === 'd') {
         await this.#onCopyData(message.body);
       } else if (message.tag === 'c' || message.tag === 'f') {
@@ -250,7 +132,7 @@ export class SenderSession {
     }
   }
 
-  async #query(text: string): Promise<void> {
+  async #query(text: string, identity: SessionIdentity): Promise<void> {
     const sql = text.trim().replace(/;$/, '');
     this.#state.onStatement(sql);
     const command = parseReplicationCommand(sql);
@@ -261,7 +143,8 @@ export class SenderSession {
     } else if (sql === '') {
       await this.#writer.send(EMPTY_QUERY);
     } else {
-      await this.#answer((command && this.#runCommand(command)) ?? this.#runSql(sql) ?? { error: UNKNOWN_SQL });
+      const answer = command === undefined ? this.#runSql(sql, identity) : this.#runCommand(command, identity);
+      await this.#answer(answer ?? { error: UNKNOWN_SQL });
     }
     await this.#writer.send(READY_FOR_QUERY);
   }
@@ -270,7 +153,7 @@ export class SenderSession {
     await this.#writer.send('error' in answer ? errorResponse(answer.error) : resultMessages(answer));
   }
 
-  #runSql(sql: string): CatalogAnswer | undefined {
+  #runSql(sql: string, identity: SessionIdentity): CatalogAnswer | undefined {
     const { slots, options, walSenders } = this.#state;
     const { publications, settings, wal, answerQuery } = options;
     const scripted = answerQuery(sql);
@@ -279,10 +162,8 @@ export class SenderSession {
       slots,
       publications,
       settings,
-      database: this.#database,
-      user: this.#user,
+      ...identity,
       processId: this.processId,
-      isWalSender: this.#isWalSender,
       walEnd: wal.endLsn,
       walSenders,
       dropSlot: (name) => this.#state.dropSlot(name),
@@ -290,7 +171,7 @@ export class SenderSession {
   }
 
   /** BASE_BACKUP has its place here, and in a session's COPY OUT: neither is known yet. */
-  #runCommand(command: Exclude<ReplicationCommand, { kind: 'start' }>): CatalogAnswer | undefined {
+  #runCommand(command: Exclude<ReplicationCommand, { kind: 'start' }>, { database }: SessionIdentity): CatalogAnswer {
     const { systemId, timeline, wal, settings } = this.#state.options;
     switch (command.kind) {
       case 'identifySystem':
@@ -299,7 +180,7 @@ export class SenderSession {
             systemid: systemId,
             timeline: String(timeline),
             xlogpos: Lsn.format(wal.endLsn),
-            dbname: this.#database,
+            dbname: database,
           }),
           command: 'IDENTIFY_SYSTEM',
         };

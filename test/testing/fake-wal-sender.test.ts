@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { createSlot, dropSlot, listSlots } from '../../src/catalog/index.js';
 import { resolveConnectionConfig } from '../../src/connection/connection-config.js';
+import { CopyBoth } from '../../src/connection/copy-both.js';
 import { PgConnection } from '../../src/connection/pg-connection.js';
-import { AuthenticationError, ConfigurationError, ServerError, SlotError } from '../../src/errors.js';
+import { AuthenticationError, ConfigurationError, ConnectionError, ServerError, SlotError } from '../../src/errors.js';
 import { encodeMessage } from '../../src/pgoutput/encoder.js';
 import type { WalStep } from '../../src/testing/index.js';
 import { CertificateAuthority } from '../connection/certificates.js';
@@ -169,6 +170,8 @@ suite('authentication and TLS', () => {
     await using from = await sender(ordersTape(1).tape);
     const error = await failureOf(from, { connection: from.connectionString({ sslmode: 'require' }) });
     assert.match(error.message, /TLS|SSL/i);
+    const direct = from.connectionString({ sslmode: 'require', sslnegotiation: 'direct' });
+    assert.ok((await failureOf(from, { connection: direct })) instanceof ConnectionError);
   });
 });
 
@@ -238,6 +241,30 @@ suite('slots and the catalogue', () => {
     assert.ok(error instanceof SlotError && error.reason === 'in-use', String(error));
     await first.stop();
     assert.equal((await insertsOf(from, { stopLsn: tape.endLsn })).error, undefined);
+  });
+
+  test('a cancel request ends a COPY with an error', async () => {
+    await using from = await sender(ordersTape(1).tape);
+    const config = resolveConnectionConfig(from.connectionString());
+    const session = await PgConnection.connect(config, { mode: 'logical' });
+    await session.cancel();
+    let end: unknown;
+    const ended = new Promise<void>((resolve) => {
+      const handler = {
+        onCopyData() {},
+        onReadEnd() {},
+        onSlabEnd() {},
+        onNotice() {},
+        onEnd(error: unknown) {
+          end = error;
+          resolve();
+        },
+      };
+      const command = `START_REPLICATION SLOT "${SLOT}" LOGICAL 0/0 (proto_version '1', publication_names '${SLOT}')`;
+      void CopyBoth.start(session, command, handler).then(() => session.cancel());
+    });
+    await ended;
+    assert.ok(end instanceof ServerError && end.sqlState === '57014', String(end));
   });
 
   test('create if missing: what was before is not in it', async () => {

@@ -97,7 +97,8 @@ suite('silence', () => {
     await using from = await sender(small().tape);
     for (const byte of [0, 30]) {
       from.order({ kind: 'stall', from: 'connection', at: { byte } });
-      const connection = from.connectionString({ connect_timeout: '2' });
+      const { host, port } = from;
+      const connection = { host, port, user: 'test', database: 'test', connectTimeoutMs: 300 };
       assert.ok((await failureOf(from, { connection })) instanceof TimeoutError, `byte ${byte}`);
     }
   });
