@@ -121,7 +121,7 @@ export class SenderSession {
       } else if (message.tag === 'Q') {
         await this.#query(textOf(message.body), identity);
       } else if (message.tag === 'd') {
-        await this.#onCopyData(message.body);
+        this.#onCopyData(message.body);
       } else if (message.tag === 'c' || message.tag === 'f') {
         await this.#endStream(Buffer.concat([COPY_DONE, commandComplete('COPY 0'), commandComplete('COPY 0')]));
       } else {
@@ -300,14 +300,15 @@ export class SenderSession {
   }
 
   /** What a client may still send when the COPY is over is left out, as the server does. */
-  async #onCopyData(payload: Buffer): Promise<void> {
+  #onCopyData(payload: Buffer): void {
     const streaming = this.#streaming;
     const status = streaming && parseStandbyStatus(payload);
     if (streaming === undefined || status === undefined || this.#writer.silent) return;
     const { write, flush, apply, replyRequested } = status;
     streaming.slot.confirm(flush);
     this.#state.onFeedback({ slot: streaming.slot.name, write, flush, apply, replyRequested });
-    if (replyRequested) await this.#keepalive(this.#position);
+    // Not waited for: a client that reads nothing now still says how far it is.
+    if (replyRequested) void this.#keepalive(this.#position);
   }
 
   async #endStream(last: Buffer): Promise<void> {
