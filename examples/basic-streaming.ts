@@ -54,6 +54,19 @@ function describe(event: WalEvent): string {
       return `  type ${event.schema}.${event.name}`;
     case 'origin':
       return `  origin ${event.name}`;
+    // Of transactions in progress: only with the option `streaming`.
+    case 'streamStart':
+    case 'streamStop':
+    case 'streamAbort':
+    case 'streamCommit':
+      return `${event.kind} ${event.xid}`;
+    // Of two-phase commit: only from a slot that was made for it.
+    case 'beginPrepare':
+    case 'prepare':
+    case 'streamPrepare':
+    case 'commitPrepared':
+    case 'rollbackPrepared':
+      return `${event.kind} ${event.xid} '${event.gid}'`;
     default:
       return event satisfies never;
   }

@@ -120,7 +120,7 @@ export class ServerError extends WalStreamError {
  * What is wrong with the slot: `in-use` by another connection, `missing`, `invalidated` by the server, or a `gap`
  * between the position asked for and what the slot can still give.
  */
-export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap';
+export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap' | 'mismatch';
 
 /** The replication slot cannot be used. Only `in-use` is worth another attempt. */
 export class SlotError extends WalStreamError {

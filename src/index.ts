@@ -46,14 +46,24 @@ export {
   ServerError,
   SlotError,
   type SlotErrorReason,
+  SpillError,
   TimeoutError,
   WalStreamError,
   type WalStreamErrorCode,
   WorkerError,
 } from './errors.js';
 export { Lsn } from './lsn.js';
-export type { NextEventOptions, SlotOptions, StopOptions, TransformOptions, WalStreamOptions } from './options.js';
+export type {
+  NextEventOptions,
+  SlotOptions,
+  SpillOptions,
+  StopOptions,
+  TransformOptions,
+  WalStreamOptions,
+} from './options.js';
+export type { ChangeEvent } from './pgoutput/change-cursor.js';
 export {
+  type AcknowledgeableEvent,
   BeginEvent,
   CommitEvent,
   MessageEvent,
@@ -67,11 +77,22 @@ export {
 } from './pgoutput/event.js';
 export type { EventJson } from './pgoutput/event-base.js';
 export type { JsonValue, Row } from './pgoutput/event-json.js';
+export {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './pgoutput/prepared-event.js';
 export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
+export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export type { RawMessage } from './stream/raw-batch.js';
+export type { ConnectionLost, ConnectionResumed } from './stream/stream-channels.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
+export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
+export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
 export type { TypesMode } from './types/column-writer.js';

@@ -1,4 +1,5 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir, userInfo } from 'node:os';
+import { join, resolve as resolvePath } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DEFAULT_CREATE_SLOT_TIMEOUT_MS } from './catalog/slot-lifecycle.js';
 import {
@@ -8,7 +9,11 @@ import {
 } from './connection/connection-config.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './connection/copy-both.js';
 import { ConfigurationError } from './errors.js';
-import { type PgoutputOptions, resolvePgoutputOptions } from './protocol/pgoutput-options.js';
+import {
+  type PgoutputOptions,
+  type PgoutputProtoVersion,
+  resolvePgoutputOptions,
+} from './protocol/pgoutput-options.js';
 import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
 import type { TransformSource } from './threads/decode-task.js';
 import type { TypesMode } from './types/column-writer.js';
@@ -36,14 +41,50 @@ export interface TransformOptions {
   readonly options?: unknown;
 }
 
+/** How a lost connection is made again: pauses that double, with some chance in them. */
+export interface RetryOptions {
+  /** Attempts in a row that may fail before the stream ends with the last error; 0: none is made. Default: no limit. */
+  readonly maxAttempts?: number;
+  /** Default: 100. */
+  readonly minDelayMs?: number;
+  /** Default: 30 000. */
+  readonly maxDelayMs?: number;
+}
+
+/** Where `transactions()` puts what is too large for memory. */
+export interface SpillOptions {
+  /**
+   * A folder of this process's user. What is in it is worth nothing after a crash. Default: one of its own in the
+   * system's folder for temporary files; name another where that lies in memory.
+   */
+  readonly directory?: string;
+  /** Bytes of transactions whose end has not been received, beyond which the largest go to disk. Default: 32 MiB. */
+  readonly memoryBytes?: number;
+}
+
 /** Options of `WalStream`. */
 export interface WalStreamOptions {
   /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. */
   readonly connection?: ConnectionInput;
   readonly slot: string | SlotOptions;
   readonly publications: string | readonly string[];
-  /** Protocol of pgoutput; default 1. */
-  readonly protoVersion?: 1;
+  /**
+   * Protocol version of pgoutput: 1; 2 for `streaming` (PostgreSQL 14+); 3 for `twoPhase` (15+); 4 for
+   * `streaming: 'parallel'` (16+). Default: the newest that the server has.
+   */
+  readonly protoVersion?: PgoutputProtoVersion;
+  /**
+   * Large transactions, beyond the server's `logical_decoding_work_mem`, before they commit: in blocks between
+   * streamStart and streamStop, ended by streamCommit, streamAbort or streamPrepare. `on` (PostgreSQL 14+), `parallel`
+   * (16+: streamAbort says where and when). Default: `off`, every change belongs to a committed transaction.
+   */
+  readonly streaming?: 'off' | 'on' | 'parallel';
+  /**
+   * Prepared transactions when they are prepared (PostgreSQL 15+), and later whether they were committed or rolled
+   * back: their changes come once, so acknowledge a prepare only when they are safe. A slot that was created without
+   * two_phase is given it, for good, and from then on refuses streams without this option. Default: false.
+   */
+  readonly twoPhase?: boolean;
   /** Ask for column values in binary form where the type has one. Default: false. */
   readonly binary?: boolean;
   /** Deliver logical decoding messages. Default: false. */
@@ -65,6 +106,8 @@ export interface WalStreamOptions {
   readonly transform?: TransformOptions;
   /** Bound on one batch in a worker, transform included. Default: 30 000. */
   readonly transformTimeoutMs?: number;
+  /** Large transactions of `transactions()` on disk. */
+  readonly spill?: SpillOptions;
   /** `auto` (default) acknowledges what the consumer has come back from; `manual` what is given to `ack()`. */
   readonly ack?: 'auto' | 'manual';
   /** How often the server is told how far the consumer is. Default: 1 000; never beyond wal_sender_timeout / 4. */
@@ -73,6 +116,11 @@ export interface WalStreamOptions {
   readonly livenessTimeoutMs?: number;
   /** Bound on the creation of a slot, which waits for running transactions. Default: 30 000. */
   readonly createSlotTimeoutMs?: number;
+  /**
+   * How a lost connection is made again, on errors that are `retryable`. A running stream does so by default; `start()`
+   * only when this is given.
+   */
+  readonly retry?: RetryOptions;
   /** Aborting ends the stream with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -104,10 +152,14 @@ export interface ResolvedStreamOptions {
   readonly types: TypesMode;
   readonly transform: TransformSource | undefined;
   readonly transformTimeoutMs: number;
+  readonly spill: Required<SpillOptions>;
   readonly ack: 'auto' | 'manual';
   readonly feedbackIntervalMs: number;
   readonly livenessTimeoutMs: number;
   readonly createSlotTimeoutMs: number;
+  readonly retry: Required<RetryOptions>;
+  /** Whether the start is tried again too. */
+  readonly retriesStart: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -117,12 +169,16 @@ const MAX_WORKERS = 64;
 const MAX_TIMER_MS = 0x7fff_ffff;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
+const DEFAULT_SPILL_MEMORY_BYTES = 32 * 1024 * 1024;
+const MIN_SPILL_MEMORY_BYTES = 64 * 1024;
 
 const KNOWN_OPTIONS = new Set([
   'connection',
   'slot',
   'publications',
   'protoVersion',
+  'streaming',
+  'twoPhase',
   'binary',
   'messages',
   'origin',
@@ -134,13 +190,19 @@ const KNOWN_OPTIONS = new Set([
   'types',
   'transform',
   'transformTimeoutMs',
+  'spill',
   'ack',
   'feedbackIntervalMs',
   'livenessTimeoutMs',
   'createSlotTimeoutMs',
+  'retry',
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
+const KNOWN_RETRY_OPTIONS = new Set(['maxAttempts', 'minDelayMs', 'maxDelayMs']);
+const DEFAULT_MIN_DELAY_MS = 100;
+const DEFAULT_MAX_DELAY_MS = 30_000;
+const KNOWN_SPILL_OPTIONS = new Set(['directory', 'memoryBytes']);
 const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
 const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
 const DEFAULT_STOP_TIMEOUT_MS = 5_000;
@@ -152,7 +214,12 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
   refuseUnknown(options, KNOWN_OPTIONS, '');
   const pgoutput = resolvePgoutputOptions({
     publications: publicationsFrom(options.publications),
-    protoVersion: oneOf(options.protoVersion, 'protoVersion', [1] as const, 1),
+    protoVersion:
+      options.protoVersion === undefined
+        ? 'newest'
+        : oneOf(options.protoVersion, 'protoVersion', [1, 2, 3, 4] as const, 1),
+    streaming: oneOf(options.streaming, 'streaming', ['off', 'on', 'parallel'] as const, 'off'),
+    twoPhase: flag(options.twoPhase, 'twoPhase'),
     binary: flag(options.binary, 'binary'),
     messages: flag(options.messages, 'messages'),
     origin: oneOf(options.origin, 'origin', ['any', 'none'] as const, 'any'),
@@ -177,6 +244,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     types,
     transform: transformFrom(options.transform),
     transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
+    spill: spillFrom(options.spill),
     ack: oneOf(options.ack, 'ack', ['auto', 'manual'] as const, 'auto'),
     feedbackIntervalMs: integer(options.feedbackIntervalMs, 'feedbackIntervalMs', 10, MAX_TIMER_MS, 1_000),
     livenessTimeoutMs: integer(options.livenessTimeoutMs, 'livenessTimeoutMs', 100, MAX_TIMER_MS, 60_000),
@@ -187,6 +255,8 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
       MAX_TIMER_MS,
       DEFAULT_CREATE_SLOT_TIMEOUT_MS,
     ),
+    retry: retryFrom(options.retry),
+    retriesStart: options.retry !== undefined,
     signal: signalFrom(options.signal),
   };
 }
@@ -250,6 +320,53 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
     per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
     options: cloneable(transform.options, 'transform.options'),
   };
+}
+
+function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
+  const given = retry ?? {};
+  if (typeof given !== 'object' || given === null) throw wrong('retry', 'must be an object');
+  refuseUnknown(given, KNOWN_RETRY_OPTIONS, 'retry.');
+  const { maxAttempts } = given;
+  const minDelayMs = integer(given.minDelayMs, 'retry.minDelayMs', 1, MAX_TIMER_MS, DEFAULT_MIN_DELAY_MS);
+  return {
+    maxAttempts:
+      maxAttempts === undefined || maxAttempts === Number.POSITIVE_INFINITY
+        ? Number.POSITIVE_INFINITY
+        : integer(maxAttempts, 'retry.maxAttempts', 0, Number.MAX_SAFE_INTEGER, 0),
+    minDelayMs,
+    maxDelayMs: integer(
+      given.maxDelayMs,
+      'retry.maxDelayMs',
+      minDelayMs,
+      MAX_TIMER_MS,
+      Math.max(DEFAULT_MAX_DELAY_MS, minDelayMs),
+    ),
+  };
+}
+
+function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
+  const given = spill ?? {};
+  if (typeof given !== 'object' || given === null) throw wrong('spill', 'must be an object');
+  refuseUnknown(given, KNOWN_SPILL_OPTIONS, 'spill.');
+  const { directory, memoryBytes } = given;
+  if (directory !== undefined && (typeof directory !== 'string' || directory === '' || directory.includes('\0'))) {
+    throw wrong('spill.directory', 'must be the path of a folder');
+  }
+  return {
+    directory: directory === undefined ? defaultSpillDirectory() : resolvePath(directory),
+    memoryBytes: integer(
+      memoryBytes,
+      'spill.memoryBytes',
+      MIN_SPILL_MEMORY_BYTES,
+      16 * GIBIBYTE,
+      DEFAULT_SPILL_MEMORY_BYTES,
+    ),
+  };
+}
+
+/** A folder for this user alone: what is spilled holds rows. */
+function defaultSpillDirectory(): string {
+  return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
 }
 
 function moduleUrlFrom(module: string | URL): string {

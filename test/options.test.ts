@@ -49,7 +49,9 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
   publications: [undefined, null, '', [], [''], [5], ['p', null], {}, 5, 'nul\0', ['nul\0']].map((publications) => ({
     publications,
   })),
-  protoVersion: [0, 2, 5, '1', null, true].map((protoVersion) => ({ protoVersion })),
+  protoVersion: [0, 5, '1', 'newest', null, true].map((protoVersion) => ({ protoVersion })),
+  streaming: [true, false, 'yes', null, 1].map((streaming) => ({ streaming })),
+  twoPhase: ['on', null, 1].map((twoPhase) => ({ twoPhase })),
   binary: ['true', 1, null].map((binary) => ({ binary })),
   messages: ['true', 1, null].map((messages) => ({ messages })),
   origin: ['some', '', 1, null].map((origin) => ({ origin })),
@@ -115,7 +117,9 @@ suite('options of WalStream', () => {
       signal: undefined,
     });
     assert.deepEqual(rest.pgoutput.publications, ['p']);
-    assert.equal(rest.pgoutput.protoVersion, 1);
+    assert.equal(rest.pgoutput.protoVersion, 'newest');
+    assert.equal(rest.pgoutput.streaming, 'off');
+    assert.equal(rest.pgoutput.twoPhase, false);
     assert.equal(rest.pgoutput.binary, false);
   });
 
@@ -184,7 +188,7 @@ suite('options of WalStream', () => {
 
   const names = [
     ...Object.keys(resolve({})).filter((name) => name !== 'pgoutput'),
-    ...['publications', 'protoVersion', 'binary', 'messages', 'origin'],
+    ...['publications', 'protoVersion', 'streaming', 'twoPhase', 'binary', 'messages', 'origin'],
   ];
   /** Values of any kind, and those that are nearly right. */
   const junk = fc.oneof(

@@ -1,4 +1,4 @@
-import type { CommitEvent, MessageEvent, WalEvent } from '../index.js';
+import type { AcknowledgeableEvent, WalEvent } from '../index.js';
 import { type Palette, paletteFor } from './palette.js';
 import { prettyEvent } from './pretty-event.js';
 import { TableFilter } from './table-filter.js';
@@ -18,7 +18,7 @@ export interface PrinterOptions {
 /** A batch as text, and what may be acknowledged once that is written. */
 export interface PrintedBatch {
   readonly text: string;
-  readonly acknowledge: readonly (CommitEvent | MessageEvent)[];
+  readonly acknowledge: readonly AcknowledgeableEvent[];
   /** The last line was reached. */
   readonly full: boolean;
 }
@@ -36,7 +36,7 @@ export class EventPrinter {
   }
 
   print(events: Iterable<WalEvent>): PrintedBatch {
-    const acknowledge: (CommitEvent | MessageEvent)[] = [];
+    const acknowledge: AcknowledgeableEvent[] = [];
     let text = '';
     for (const event of events) {
       for (const shown of this.#filter?.take(event) ?? [event]) {
@@ -52,6 +52,18 @@ export class EventPrinter {
   }
 }
 
-function noteUnit(units: (CommitEvent | MessageEvent)[], event: WalEvent): void {
-  if (event.kind === 'commit' || (event.kind === 'message' && !event.transactional)) units.push(event);
+function noteUnit(units: AcknowledgeableEvent[], event: WalEvent): void {
+  switch (event.kind) {
+    case 'commit':
+    case 'streamCommit':
+    case 'prepare':
+    case 'streamPrepare':
+    case 'commitPrepared':
+    case 'rollbackPrepared':
+      units.push(event);
+      break;
+    case 'message':
+      if (!event.transactional) units.push(event);
+      break;
+  }
 }

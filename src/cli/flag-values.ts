@@ -28,4 +28,9 @@ export const COUNT_VALUE: FlagValue<number> = {
   },
 };
 
+export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
+  expected: 'a version from 1 to 4',
+  parse: (text) => ([1, 2, 3, 4] as const).find((version) => String(version) === text),
+};
+
 export const TABLE_VALUE: FlagValue<TableName> = { expected: 'schema.table', parse: parseTableName };

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { Lsn, UNCHANGED, type WalEvent } from '../index.js';
+import { Lsn, type RowEvent, UNCHANGED, type WalEvent } from '../index.js';
 import type { Palette } from './palette.js';
 
 /** A value longer than this is cut: pretty is for reading, jsonl for keeping. */
@@ -26,7 +26,7 @@ export function prettyEvent(event: WalEvent, palette: Palette): string {
       return `  ${red('delete')} ${change(event, palette)} ${row(event.old ?? event.key ?? {}, palette)}`;
     case 'truncate': {
       const options = `${event.restartIdentity ? ' restart identity' : ''}${event.cascade ? ' cascade' : ''}`;
-      return `  ${red('truncate')} ${event.relations.map(tableName).join(', ')}${dim(`#${event.ordinal}`)}${options}`;
+      return `  ${red('truncate')} ${event.relations.map(tableName).join(', ')}${dim(place(event))}${options}`;
     }
     case 'message': {
       const indent = event.transactional ? '  ' : '';
@@ -40,13 +40,36 @@ export function prettyEvent(event: WalEvent, palette: Palette): string {
       return dim(`  type ${name(event.schema)}.${name(event.name)}`);
     case 'origin':
       return `  ${cyan('origin')} ${name(event.name)} ${dim(Lsn.format(event.originLsn))}`;
+    case 'streamStart':
+      return `${bold('stream start')} ${dim(`xid ${event.xid}${event.isFirst ? '  first' : ''}`)}`;
+    case 'streamStop':
+      return `${bold('stream stop')} ${dim(`xid ${event.xid ?? '?'}`)}`;
+    case 'streamCommit':
+      return `${bold('stream commit')} ${dim(`xid ${event.xid}  up to ${Lsn.format(event.commitEndLsn)}`)}`;
+    case 'streamAbort':
+      return `${bold('stream abort')} ${dim(`xid ${event.xid}${event.subxid === event.xid ? '' : `/${event.subxid}`}`)}`;
+    case 'beginPrepare':
+      return `${bold('begin prepare')} ${name(event.gid)} ${dim(`xid ${event.xid}  ${event.prepareTime.toISOString()}`)}`;
+    case 'prepare':
+      return `${bold('prepare')} ${name(event.gid)} ${dim(`xid ${event.xid}  up to ${Lsn.format(event.prepareEndLsn)}`)}`;
+    case 'streamPrepare':
+      return `${bold('stream prepare')} ${name(event.gid)} ${dim(`xid ${event.xid}  up to ${Lsn.format(event.prepareEndLsn)}`)}`;
+    case 'commitPrepared':
+      return `${bold('commit prepared')} ${name(event.gid)} ${dim(`xid ${event.xid}  up to ${Lsn.format(event.commitEndLsn)}`)}`;
+    case 'rollbackPrepared':
+      return `${bold('rollback prepared')} ${name(event.gid)} ${dim(`xid ${event.xid}  up to ${Lsn.format(event.rollbackEndLsn)}`)}`;
     default:
       return event satisfies never;
   }
 }
 
-function change(event: { schema: string; table: string; ordinal: number }, { dim }: Palette): string {
-  return `${tableName(event)}${dim(`#${event.ordinal}`)}`;
+function change(event: RowEvent, { dim }: Palette): string {
+  return `${tableName(event)}${dim(place(event))}`;
+}
+
+/** Its number in its transaction or, where that is streamed, the subtransaction that may yet be rolled back. */
+function place({ ordinal, subxid }: { ordinal: number | undefined; subxid: number | undefined }): string {
+  return subxid === undefined ? `#${ordinal}` : `/${subxid}`;
 }
 
 function row(values: Readonly<Record<string, unknown>>, { dim }: Palette): string {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { failureLine } from './failure-line.js';
-import { COUNT_VALUE, type FlagValue, LSN_VALUE, TABLE_VALUE } from './flag-values.js';
+import { COUNT_VALUE, type FlagValue, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -51,6 +51,15 @@ function streamProgram(parent: Command): Command {
       '--table <schema.table>',
       'print only changes of this table; repeatable',
       repeatable(flagValue(TABLE_VALUE)),
+    )
+    .addOption(
+      new Option('--streaming <mode>', 'print large transactions before they commit').choices(['on', 'parallel']),
+    )
+    .option('--two-phase', 'print prepared transactions when they are prepared; the slot keeps the setting')
+    .option(
+      '--proto-version <n>',
+      'protocol version (default: the newest of the server)',
+      flagValue(PROTO_VERSION_VALUE),
     )
     .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
     .addOption(
@@ -117,7 +126,8 @@ Exit codes: 0 done, or stopped by a signal; 1 failed, as one line on stderr says
 const STREAM_NOTES = `
 A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.
 With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
-all the same. Tables are spelled as in the catalog, with double quotes where a name has a dot.
+all the same. Of streamed transactions --table prints the changes of the tables and how the transactions end.
+Tables are spelled as in the catalog, with double quotes where a name has a dot.
 With --record nothing is printed; a transaction is acknowledged once the file has it. The file holds the rows.
 A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.
 Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once.

@@ -1,4 +1,12 @@
-import { Lsn, SlotError, WalStream, type WalStreamStats } from '../index.js';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import {
+  type ConnectionLost,
+  type ConnectionResumed,
+  Lsn,
+  SlotError,
+  WalStream,
+  type WalStreamStats,
+} from '../index.js';
 import { EventPrinter, type OutputFormat } from './event-printer.js';
 import { onOneLine } from './failure-line.js';
 import { LiveLine } from './live-line.js';
@@ -20,6 +28,9 @@ export interface StreamFlags {
   readonly stopLsn?: bigint;
   readonly maxEvents?: number;
   readonly rate?: boolean;
+  readonly streaming?: 'on' | 'parallel';
+  readonly twoPhase?: boolean;
+  readonly protoVersion?: 1 | 2 | 3 | 4;
   readonly format: OutputFormat;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
@@ -46,10 +57,14 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     // What was printed is acknowledged, and only once the system has taken it.
     ack: 'manual',
     ...(flags.startLsn !== undefined && { startLsn: flags.startLsn }),
+    ...(flags.streaming !== undefined && { streaming: flags.streaming }),
+    ...(flags.twoPhase !== undefined && { twoPhase: flags.twoPhase }),
+    ...(flags.protoVersion !== undefined && { protoVersion: flags.protoVersion }),
     ...(flags.stopLsn !== undefined && { stopLsn: flags.stopLsn }),
     signal: abort.signal,
   });
   using signals = new StopSignals();
+  using _notes = noteConnections();
   signals.atOnce.addEventListener('abort', () => abort.abort());
   const onRequest = () => abort.abort();
   signals.requested.addEventListener('abort', onRequest);
@@ -131,6 +146,28 @@ async function printStream(stream: WalStream, flags: StreamFlags, signals: StopS
     for (const unit of acknowledge) stream.ack(unit);
     if (full) break;
   }
+}
+
+/** Says on stderr when the connection is lost, and when it is there again. */
+function noteConnections(): Disposable {
+  const onLost = (message: unknown) => {
+    const { error, attempt, delayMs } = message as ConnectionLost;
+    const why = error instanceof Error ? onOneLine(error.message) : 'the connection was lost';
+    const seconds = (delayMs / 1000).toFixed(1);
+    process.stderr.write(`pg-walstream: ${why}; attempt ${attempt} to go on in ${seconds} s\n`);
+  };
+  const onResumed = (message: unknown) => {
+    const { lsn } = message as ConnectionResumed;
+    process.stderr.write(`pg-walstream: connected again, going on at ${Lsn.format(lsn)}\n`);
+  };
+  subscribe('pg-walstream:connection-lost', onLost);
+  subscribe('pg-walstream:connection-resumed', onResumed);
+  return {
+    [Symbol.dispose]() {
+      unsubscribe('pg-walstream:connection-lost', onLost);
+      unsubscribe('pg-walstream:connection-resumed', onResumed);
+    },
+  };
 }
 
 /** What `--stats` says at the end. */

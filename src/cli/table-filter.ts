@@ -2,8 +2,10 @@ import type { WalEvent } from '../index.js';
 import type { TableName } from './table-name.js';
 
 /**
- * Which events `--table` lets through: those of the tables, and the begin, origin and commit of the transactions that
- * have one. A begin is held back until it is known whether its transaction does.
+ * Which events `--table` lets through: those of the tables, and the begin, origin and commit (or prepare) of the
+ * transactions that have one. A begin is held back until it is known whether its transaction does; so is the start of
+ * each streamed block. What became of a transaction that was streamed or prepared is shown always: whether anything of
+ * it was, only a memory of every transaction in progress could say.
  */
 export class TableFilter {
   readonly #tables: ReadonlySet<string>;
@@ -18,6 +20,8 @@ export class TableFilter {
   take(event: WalEvent): readonly WalEvent[] {
     switch (event.kind) {
       case 'begin':
+      case 'beginPrepare':
+      case 'streamStart':
         this.#held = [event];
         this.#inShownTransaction = false;
         return [];
@@ -25,7 +29,9 @@ export class TableFilter {
         if (this.#inShownTransaction) return [event];
         this.#held.push(event);
         return [];
-      case 'commit': {
+      case 'commit':
+      case 'prepare':
+      case 'streamStop': {
         const shown = this.#inShownTransaction;
         this.#held = [];
         this.#inShownTransaction = false;
@@ -41,6 +47,12 @@ export class TableFilter {
       case 'type':
       case 'message':
         return [];
+      case 'streamCommit':
+      case 'streamAbort':
+      case 'streamPrepare':
+      case 'commitPrepared':
+      case 'rollbackPrepared':
+        return [event];
       default:
         return event satisfies never;
     }

@@ -1,4 +1,5 @@
 import { ConfigurationError, ConnectionError, ProtocolError, TimeoutError, type WalStreamError } from '../errors.js';
+import { parseTimelineHistory, type TimelineSwitch } from '../protocol/timeline-history.js';
 import { sendCancelRequest } from './cancel-request.js';
 import { type ConnectOptions, connectSession, type Session } from './connect.js';
 import { connectionErrorFrom } from './connect-deadline.js';
@@ -88,6 +89,12 @@ export class PgConnection implements AsyncDisposable {
   async identifySystem(options: QueryOptions = {}): Promise<SystemIdentity> {
     const [result] = await this.query('IDENTIFY_SYSTEM', options);
     return parseSystemIdentity(result);
+  }
+
+  /** TIMELINE_HISTORY: the timelines before `timeline`, oldest first; for `logical` and `physical` connections. */
+  async timelineHistory(timeline: number, options: QueryOptions = {}): Promise<TimelineSwitch[]> {
+    const [result] = await this.query(`TIMELINE_HISTORY ${timeline}`, options);
+    return parseTimelineHistory(result?.rows[0]?.[1] ?? '');
   }
 
   /**

@@ -1,5 +1,4 @@
 import { DecodeError } from '../errors.js';
-import { MessageTag } from './message-tag.js';
 
 /** The message in which something could not be decoded. */
 export interface MessageLocation {
@@ -13,13 +12,18 @@ export interface MessageLocation {
 /** Makes a parser's error name its message: offset within it, tag, LSN and relation. Any other error is not touched. */
 export function locateDecodeError(error: unknown, message: MessageLocation): unknown {
   if (!(error instanceof DecodeError)) return error;
-  // Relation messages are parsed in memory of their own, which begins with them.
-  const parsedFrom = message.tag === MessageTag.relation ? 0 : message.start;
   return new DecodeError(error.message, {
-    offset: error.offset - parsedFrom,
+    offset: error.offset - message.start,
     tag: String.fromCharCode(message.tag),
     lsn: message.lsn,
     relationId: error.relationId ?? message.relationId,
     cause: error.cause,
   });
+}
+
+/** Moves the offset of a parser's error from memory of its own, where it read a copy, to where `start` of that lies. */
+export function moveDecodeError(error: unknown, start: number): unknown {
+  if (!(error instanceof DecodeError)) return error;
+  const { message, offset, tag, lsn, relationId, cause } = error;
+  return new DecodeError(message, { offset: offset + start, tag, lsn, relationId, cause });
 }

@@ -7,6 +7,7 @@ import type { DeleteMessage, InsertMessage, PgoutputMessage, UpdateMessage } fro
 import { parseBeginPrepare, parseCommitPrepared, parsePrepare, parseRollbackPrepared } from './prepared-message.js';
 import { parseRelation, type Relation } from './relation.js';
 import {
+  hasStreamedXid,
   parseStreamAbort,
   parseStreamCommit,
   parseStreamStart,
@@ -41,15 +42,10 @@ export function decodeMessage(bytes: Buffer, context: MessageContext): PgoutputM
 
 function parseAny(bytes: Buffer, context: MessageContext): PgoutputMessage {
   const end = bytes.length;
+  if (hasStreamedXid(bytes[0])) {
+    return context.streamed ? parseStreamed(bytes, context) : parseChange(bytes, 0, context);
+  }
   switch (bytes[0]) {
-    case MessageTag.insert:
-    case MessageTag.update:
-    case MessageTag.delete:
-    case MessageTag.truncate:
-    case MessageTag.relation:
-    case MessageTag.type:
-    case MessageTag.message:
-      return context.streamed ? parseStreamed(bytes, context) : parseChange(bytes, 0, context);
     case MessageTag.begin:
       return { kind: 'begin', ...parseBegin(bytes, 0, end) };
     case MessageTag.commit:

@@ -1,4 +1,4 @@
-import { EVENT_WORDS } from './packed-batch.js';
+import { EVENT_WORDS, EventWord } from './packed-batch.js';
 
 const INITIAL_EVENTS = 1024;
 
@@ -27,6 +27,11 @@ export class EventIndex {
     words[at + 5] = newStart;
     words[at + 6] = end;
     this.#length = at + EVENT_WORDS;
+  }
+
+  /** Sets a flag of the event that was pushed last. */
+  flagLast(flag: number): void {
+    this.#words[this.#length - EVENT_WORDS + EventWord.codeAndFlags] |= flag;
   }
 
   /** The words written since the last call, in memory of their own. */

@@ -1,9 +1,23 @@
-import type { Commit, LogicalMessage, Origin, Type } from './control-message.js';
+import type { Begin, Commit, LogicalMessage, Origin, Type } from './control-message.js';
 import { EventBase, type EventJson } from './event-base.js';
 import { jsonFromLsn } from './event-json.js';
+import type {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './prepared-event.js';
 import type { Relation } from './relation.js';
 import type { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
-import { dateFromTimestamp, type TransactionContext } from './transaction-context.js';
+import type { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
+import {
+  dateFromTimestamp,
+  type TransactionContext,
+  uncommittedFields,
+  uncommittedJson,
+} from './transaction-context.js';
+import { UnitEvent } from './unit-event.js';
 
 /** A change of a row. */
 export type RowEvent = InsertEvent | UpdateEvent | DeleteEvent;
@@ -17,7 +31,26 @@ export type WalEvent =
   | MessageEvent
   | RelationEvent
   | TypeEvent
-  | OriginEvent;
+  | OriginEvent
+  | StreamStartEvent
+  | StreamStopEvent
+  | StreamCommitEvent
+  | StreamAbortEvent
+  | BeginPrepareEvent
+  | PrepareEvent
+  | CommitPreparedEvent
+  | RollbackPreparedEvent
+  | StreamPrepareEvent;
+
+/** What `stream.ack()` takes: the events that end a unit of acknowledgement. Of messages, those that stand alone. */
+export type AcknowledgeableEvent =
+  | CommitEvent
+  | StreamCommitEvent
+  | PrepareEvent
+  | StreamPrepareEvent
+  | CommitPreparedEvent
+  | RollbackPreparedEvent
+  | MessageEvent;
 
 /** A committed transaction begins; everything up to its commit belongs to it. */
 export class BeginEvent extends EventBase {
@@ -28,12 +61,12 @@ export class BeginEvent extends EventBase {
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
 
-  constructor(lsn: bigint, transaction: TransactionContext) {
+  constructor(lsn: bigint, begin: Begin) {
     super();
     this.lsn = lsn;
-    this.xid = transaction.xid;
-    this.commitLsn = transaction.commitLsn;
-    this.commitTime = transaction.commitTime;
+    this.xid = begin.xid;
+    this.commitLsn = begin.commitLsn;
+    this.commitTime = dateFromTimestamp(begin.commitTimeUs);
   }
 
   override get kind(): 'begin' {
@@ -56,20 +89,8 @@ export class BeginEvent extends EventBase {
   }
 }
 
-let unitOfCommit: (event: CommitEvent) => number;
-let unitOfMessage: (event: MessageEvent) => number;
-
-/**
- * Which unit of acknowledgement ends with the event, counted over the stream; `undefined` for a message inside a
- * transaction, which is acknowledged with that.
- */
-export function acknowledgementUnit(event: CommitEvent | MessageEvent): number | undefined {
-  if (event instanceof CommitEvent) return unitOfCommit(event);
-  return event.transactional ? undefined : unitOfMessage(event);
-}
-
 /** A transaction ends. `stream.ack(commit)` acknowledges it. */
-export class CommitEvent extends EventBase {
+export class CommitEvent extends UnitEvent {
   readonly lsn: bigint;
   readonly xid: number | undefined;
   readonly commitLsn: bigint;
@@ -77,24 +98,18 @@ export class CommitEvent extends EventBase {
   readonly commitEndLsn: bigint;
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
-  readonly #unit: number;
 
   constructor(lsn: bigint, commit: Commit, xid: number | undefined, unit: number) {
-    super();
+    super(unit, commit.commitEndLsn);
     this.lsn = lsn;
     this.xid = xid;
     this.commitLsn = commit.commitLsn;
     this.commitEndLsn = commit.commitEndLsn;
     this.commitTime = dateFromTimestamp(commit.commitTimeUs);
-    this.#unit = unit;
   }
 
   override get kind(): 'commit' {
     return 'commit';
-  }
-
-  static {
-    unitOfCommit = (event) => event.#unit;
   }
 
   override toObject() {
@@ -126,16 +141,24 @@ export class TruncateEvent extends EventBase {
   readonly relations: readonly TruncatedRelation[];
   readonly cascade: boolean;
   readonly restartIdentity: boolean;
-  readonly ordinal: number;
+  /** Number among the row changes and truncates of its transaction; `undefined` in one that is streamed. */
+  readonly ordinal: number | undefined;
   readonly xid: number | undefined;
+  /** The subtransaction, where it was streamed: what Stream Abort names. */
+  readonly subxid: number | undefined;
+  /** LSN of the commit record, once that is known. */
   readonly commitLsn: bigint | undefined;
+  /** Of the prepared transaction that it belongs to. */
+  readonly gid: string | undefined;
+  readonly prepareLsn: bigint | undefined;
 
   constructor(
     lsn: bigint,
     relations: readonly Relation[],
     options: { cascade: boolean; restartIdentity: boolean },
-    ordinal: number,
+    ordinal: number | undefined,
     transaction: TransactionContext | undefined,
+    subxid: number | undefined,
   ) {
     super();
     this.lsn = lsn;
@@ -144,7 +167,10 @@ export class TruncateEvent extends EventBase {
     this.restartIdentity = options.restartIdentity;
     this.ordinal = ordinal;
     this.xid = transaction?.xid;
+    this.subxid = subxid;
     this.commitLsn = transaction?.commitLsn;
+    this.gid = transaction?.gid;
+    this.prepareLsn = transaction?.prepareLsn;
   }
 
   override get kind(): 'truncate' {
@@ -153,7 +179,7 @@ export class TruncateEvent extends EventBase {
 
   override toObject() {
     const { kind, lsn, commitLsn, xid, ordinal, relations, cascade, restartIdentity } = this;
-    return { kind, lsn, commitLsn, xid, ordinal, relations, cascade, restartIdentity };
+    return { kind, lsn, commitLsn, xid, ...uncommittedFields(this), ordinal, relations, cascade, restartIdentity };
   }
 
   override toJSON(): EventJson {
@@ -162,6 +188,7 @@ export class TruncateEvent extends EventBase {
       lsn: jsonFromLsn(this.lsn),
       commitLsn: jsonFromLsn(this.commitLsn),
       xid: this.xid,
+      ...uncommittedJson(this),
       ordinal: this.ordinal,
       relations: this.relations.map(({ schema, table }) => ({ schema, table })),
       cascade: this.cascade,
@@ -171,38 +198,51 @@ export class TruncateEvent extends EventBase {
 }
 
 /** A logical decoding message, written by `pg_logical_emit_message`. Identified by (lsn, prefix). */
-export class MessageEvent extends EventBase {
+export class MessageEvent extends UnitEvent {
   readonly lsn: bigint;
   readonly prefix: string;
   readonly content: Buffer;
   /** Part of a transaction; else it stands alone and is acknowledged by itself. */
   readonly transactional: boolean;
   readonly xid: number | undefined;
+  /**
+   * Where it was streamed: the xid itself, because the server names no subtransaction. So a message of a savepoint that
+   * was rolled back cannot be told from one that holds.
+   */
+  readonly subxid: number | undefined;
+  /** LSN of the transaction's commit record, once that is known. */
   readonly commitLsn: bigint | undefined;
-  readonly #unit: number;
+  /** Of the prepared transaction that it belongs to. */
+  readonly gid: string | undefined;
+  readonly prepareLsn: bigint | undefined;
 
-  constructor(message: LogicalMessage, transaction: TransactionContext | undefined, unit: number) {
-    super();
+  /** `unit` is that of a message that stands alone. */
+  constructor(
+    message: LogicalMessage,
+    transaction: TransactionContext | undefined,
+    subxid: number | undefined,
+    unit: number | undefined,
+  ) {
+    super(unit, message.lsn);
     this.lsn = message.lsn;
     this.prefix = message.prefix;
     this.content = message.content;
     this.transactional = message.transactional;
-    this.xid = message.transactional ? transaction?.xid : undefined;
-    this.commitLsn = message.transactional ? transaction?.commitLsn : undefined;
-    this.#unit = unit;
+    const context = message.transactional ? transaction : undefined;
+    this.xid = context?.xid;
+    this.subxid = context === undefined ? undefined : subxid;
+    this.commitLsn = context?.commitLsn;
+    this.gid = context?.gid;
+    this.prepareLsn = context?.prepareLsn;
   }
 
   override get kind(): 'message' {
     return 'message';
   }
 
-  static {
-    unitOfMessage = (event) => event.#unit;
-  }
-
   override toObject() {
     const { kind, lsn, commitLsn, xid, prefix, content, transactional } = this;
-    return { kind, lsn, commitLsn, xid, prefix, content, transactional };
+    return { kind, lsn, commitLsn, xid, ...uncommittedFields(this), prefix, content, transactional };
   }
 
   override toJSON(): EventJson {
@@ -211,6 +251,7 @@ export class MessageEvent extends EventBase {
       lsn: jsonFromLsn(this.lsn),
       commitLsn: jsonFromLsn(this.commitLsn),
       xid: this.xid,
+      ...uncommittedJson(this),
       transactional: this.transactional,
       prefix: this.prefix,
       content: `\\x${this.content.toString('hex')}`,
@@ -218,13 +259,26 @@ export class MessageEvent extends EventBase {
   }
 }
 
+/** Transaction and subtransaction of what was sent in a streamed block; `undefined` outside. */
+export type StreamedXids = { readonly xid: number; readonly subxid: number } | undefined;
+
+/** Descriptions belong to no transaction, unless they were streamed. */
+function streamedFields({ xid, subxid }: { xid: number | undefined; subxid: number | undefined }) {
+  return subxid === undefined ? {} : { xid, subxid };
+}
+
 /** The server describes a table, before its first change and after it was altered. */
 export class RelationEvent extends EventBase {
   readonly relation: Relation;
+  /** The transaction in which it holds until that commits, where it was streamed, and its subtransaction. */
+  readonly xid: number | undefined;
+  readonly subxid: number | undefined;
 
-  constructor(relation: Relation) {
+  constructor(relation: Relation, streamed: StreamedXids) {
     super();
     this.relation = relation;
+    this.xid = streamed?.xid;
+    this.subxid = streamed?.subxid;
   }
 
   override get kind(): 'relation' {
@@ -241,13 +295,14 @@ export class RelationEvent extends EventBase {
 
   override toObject() {
     const { kind, schema, table, relation } = this;
-    return { kind, schema, table, relation };
+    return { kind, ...streamedFields(this), schema, table, relation };
   }
 
   override toJSON(): EventJson {
     const { id, replicaIdentity, columns } = this.relation;
     return {
       kind: this.kind,
+      ...streamedFields(this),
       schema: this.schema,
       table: this.table,
       id,
@@ -267,12 +322,17 @@ export class TypeEvent extends EventBase {
   readonly id: number;
   readonly schema: string;
   readonly name: string;
+  /** The transaction and subtransaction that it was sent for, where that was streamed. */
+  readonly xid: number | undefined;
+  readonly subxid: number | undefined;
 
-  constructor(type: Type) {
+  constructor(type: Type, streamed: StreamedXids) {
     super();
     this.id = type.id;
     this.schema = type.schema;
     this.name = type.name;
+    this.xid = streamed?.xid;
+    this.subxid = streamed?.subxid;
   }
 
   override get kind(): 'type' {
@@ -281,7 +341,7 @@ export class TypeEvent extends EventBase {
 
   override toObject() {
     const { kind, id, schema, name } = this;
-    return { kind, id, schema, name };
+    return { kind, ...streamedFields(this), id, schema, name };
   }
 
   override toJSON(): EventJson {

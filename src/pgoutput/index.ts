@@ -14,6 +14,7 @@ export { UNCHANGED } from '../types/unchanged.js';
 export { PgoutputDecoder } from './decoder.js';
 export { encodeMessage } from './encoder.js';
 export type {
+  AcknowledgeableEvent,
   BeginEvent,
   CommitEvent,
   MessageEvent,
@@ -49,7 +50,15 @@ export type {
   TypeMessage,
   UpdateMessage,
 } from './pgoutput-message.js';
+export type {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './prepared-event.js';
 export type { Relation, RelationColumn, ReplicaIdentity } from './relation.js';
 export type { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
+export type { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
 export { keyFromTuple, rowFromTuple } from './tuple-row.js';
 export { type Tuple, TupleValue } from './tuple-value.js';

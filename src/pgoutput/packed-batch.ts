@@ -3,7 +3,8 @@
  * threads by transfer, without any object per row.
  *
  *   index  EVENT_WORDS unsigned 32-bit words per event, in stream order
- *   data   per event: the old row or key, then the new row (msgpack), or the raw message of a control event
+ *   data   per event: the xid of the subtransaction, if it was streamed; then the old row or key, then the new row
+ *          (msgpack), or the raw message of a control event
  */
 
 /** Kind of an event, in the low byte of its first index word. */
@@ -18,6 +19,15 @@ export const EventCode = {
   delete: 8,
   truncate: 9,
   message: 10,
+  streamStart: 11,
+  streamStop: 12,
+  streamCommit: 13,
+  streamAbort: 14,
+  beginPrepare: 15,
+  prepare: 16,
+  commitPrepared: 17,
+  rollbackPrepared: 18,
+  streamPrepare: 19,
 } as const;
 
 /** Flags of an event, above the low byte of its first index word. */
@@ -28,7 +38,12 @@ export const EventFlag = {
   hasOld: 0x200,
   /** A transform returned `undefined`: the event counts, and is not delivered. */
   dropped: 0x400,
+  /** Sent in a streamed block: SUBXID_BYTES before the old row or key are the subtransaction's xid, big-endian. */
+  streamed: 0x800,
 } as const;
+
+/** Bytes of a subtransaction's xid in `data`. */
+export const SUBXID_BYTES = 4;
 
 export const EVENT_CODE_MASK = 0xff;
 

@@ -4,15 +4,18 @@ import { define, jsonFromLsn, jsonFromRow, jsonFromValue, type Row, unchangedCol
 import { EventFlag } from './packed-batch.js';
 import type { PackedEvents } from './packed-events.js';
 import type { Relation } from './relation.js';
-import type { TransactionContext } from './transaction-context.js';
+import { type TransactionContext, uncommittedFields, uncommittedJson } from './transaction-context.js';
 
 /**
  * A change of one row. Rows stay packed in the batch until `new`, `old` or `key` is read; rows that nobody reads cost
  * almost nothing. After a transform there are no rows: `value` is what the transform returned.
  */
 abstract class RowChange extends EventBase {
-  /** Number among the row changes and truncates of its transaction, from 0. (commitLsn, ordinal) deduplicates. */
-  readonly ordinal: number;
+  /**
+   * Number among the row changes and truncates of its transaction, from 0. (commitLsn, ordinal) deduplicates.
+   * `undefined` in a transaction that is streamed: what survives to its commit is not known yet.
+   */
+  readonly ordinal: number | undefined;
   readonly #events: PackedEvents;
   readonly #at: number;
   readonly #transaction: TransactionContext | undefined;
@@ -20,7 +23,12 @@ abstract class RowChange extends EventBase {
   #old: Row | undefined;
   #value: unknown;
 
-  constructor(events: PackedEvents, at: number, transaction: TransactionContext | undefined, ordinal: number) {
+  constructor(
+    events: PackedEvents,
+    at: number,
+    transaction: TransactionContext | undefined,
+    ordinal: number | undefined,
+  ) {
     super();
     this.#events = events;
     this.#at = at;
@@ -46,13 +54,29 @@ abstract class RowChange extends EventBase {
     return this.#events.lsnAt(this.#at);
   }
 
+  /** The transaction; the top-level one where it is streamed. */
   get xid(): number | undefined {
     return this.#transaction?.xid;
   }
 
-  /** LSN of the transaction's commit record. */
+  /** The subtransaction, where it was streamed: what Stream Abort names. The xid itself outside of any. */
+  get subxid(): number | undefined {
+    return this.#transaction?.kind === 'streamed' ? this.#events.subxidAt(this.#at) : undefined;
+  }
+
+  /** LSN of the transaction's commit record, once that is known. */
   get commitLsn(): bigint | undefined {
     return this.#transaction?.commitLsn;
+  }
+
+  /** Name of the prepared transaction that it belongs to. */
+  get gid(): string | undefined {
+    return this.#transaction?.gid;
+  }
+
+  /** LSN of the prepare record of the prepared transaction that it belongs to. */
+  get prepareLsn(): bigint | undefined {
+    return this.#transaction?.prepareLsn;
   }
 
   /** What the transform returned for this change; `undefined` without a transform. */
@@ -79,7 +103,7 @@ abstract class RowChange extends EventBase {
 
   override toObject(): Record<string, unknown> {
     const { kind, schema, table, relation, xid, lsn, commitLsn, ordinal } = this;
-    const position = { kind, schema, table, relation, xid, lsn, commitLsn, ordinal };
+    const position = { kind, schema, table, relation, xid, ...uncommittedFields(this), lsn, commitLsn, ordinal };
     if (this.#events.transformed) return { ...position, value: this.value };
     return { ...position, ...this.rows(), identity: this.identity };
   }
@@ -96,6 +120,7 @@ abstract class RowChange extends EventBase {
       lsn: jsonFromLsn(this.lsn),
       commitLsn: jsonFromLsn(this.commitLsn),
       xid: this.xid,
+      ...uncommittedJson(this),
       ordinal: this.ordinal,
       schema: this.schema,
       table: this.table,

@@ -1,6 +1,7 @@
 import { DecodeError } from '../errors.js';
 import { ByteReader } from '../protocol/byte-reader.js';
 import { type Flagged, withFlags } from './flags.js';
+import { MessageTag } from './message-tag.js';
 
 /*
  * Messages of protocol 2: transactions sent before they commit. `[start, end)` begins at the tag.
@@ -12,6 +13,22 @@ import { type Flagged, withFlags } from './flags.js';
 
 /** Bytes of the xid after the tag of a message in a streamed block. */
 export const STREAMED_XID_BYTES = 4;
+
+/** Whether a message has that xid in a streamed block. Whatever else comes there (Origin) is as it is elsewhere. */
+export function hasStreamedXid(tag: number): boolean {
+  switch (tag) {
+    case MessageTag.insert:
+    case MessageTag.update:
+    case MessageTag.delete:
+    case MessageTag.truncate:
+    case MessageTag.relation:
+    case MessageTag.type:
+    case MessageTag.message:
+      return true;
+    default:
+      return false;
+  }
+}
 
 export interface StreamStart {
   readonly xid: number;

@@ -7,9 +7,18 @@ import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, pars
 import { locateDecodeError } from './decode-location.js';
 import { EventIndex } from './event-index.js';
 import { MessageTag, TupleTag } from './message-tag.js';
-import { EventCode, EventFlag, type PackedBatch } from './packed-batch.js';
+import { EventCode, EventFlag, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
+import { parseBeginPrepare, parseCommitPrepared, parsePrepare, parseRollbackPrepared } from './prepared-message.js';
 import { RelationVersion } from './relation.js';
 import { planRelation, type RelationPlan } from './relation-plan.js';
+import {
+  hasStreamedXid,
+  parseStreamAbort,
+  parseStreamCommit,
+  parseStreamStart,
+  parseStreamStop,
+  STREAMED_XID_BYTES,
+} from './stream-message.js';
 import { NO_TUPLE, packKey, packRow } from './tuple.js';
 
 /** First byte of a packed row: msgpackr's record of structure 0. */
@@ -17,6 +26,8 @@ export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
 const INITIAL_DATA_BYTES = 256 * 1024;
+/** Where no message is. */
+const NO_OFFSET = -1;
 
 /** A relation version by its number and its Relation message. */
 export interface RelationSource {
@@ -24,19 +35,33 @@ export interface RelationSource {
   readonly message: Uint8Array;
 }
 
+/** What whoever cut a stretch out of the stream knows of its messages, and its bytes do not say. */
+export interface StretchFacts {
+  /** Whether it begins between Stream Start and Stream Stop. */
+  readonly startsInBlock: boolean;
+  /**
+   * With which versions its messages are decoded: pairs of the offset of a message, ascending, and a position in the
+   * batch's list of versions. That version holds from the message on, until another of the same relation does. A
+   * Relation message has its own; so has the first change of a relation, and the first after the version changed because
+   * a streamed transaction, which may have described the relation for itself, begins, ends or takes turns with another.
+   */
+  readonly versionsFrom: readonly number[];
+  /** Offsets, ascending, of Stream Aborts of transactions of which nothing was streamed: they are no events. */
+  readonly strayAborts: readonly number[];
+}
+
 /** A stretch of the stream that begins and ends between backend messages. */
 export interface TranscodeTask {
   readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
-  /** Versions in force at the start, of the relations that the stretch refers to. */
+  /** The versions that it is decoded with. */
   readonly relations: readonly RelationSource[];
-  /** Version of each Relation message in the stretch, in order. */
-  readonly relationVersions: readonly number[];
+  readonly facts: StretchFacts;
 }
 
 export interface TranscodeResult extends PackedBatch {
-  /** Relation versions that the index refers to: the task's, then those described in the stretch. */
+  /** Relation versions that the index refers to: the task's. */
   readonly relations: readonly RelationVersion[];
   /** What stopped it, at the event after the last of `index`. */
   readonly error: unknown;
@@ -52,13 +77,18 @@ export class Transcoder {
   readonly #index = new EventIndex();
   readonly #plans = new Map<number, RelationPlan>();
 
-  /** Positions in the batch's relation list, and plans, by relation id: those in force at the current message. */
+  /** Positions in the batch's list of versions, and plans, by relation id: those in force at the current message. */
   readonly #positions = new Map<number, number>();
   readonly #current = new Map<number, RelationPlan>();
-  #relations: RelationVersion[] = [];
+  #batchPlans: RelationPlan[] = [];
   #lastId = -1;
   #lastPosition = 0;
   #lastPlan: RelationPlan | undefined;
+
+  /** Whether the current message is between Stream Start and Stream Stop. */
+  #inBlock = false;
+  #strayAborts: readonly number[] = [];
+  #straysPassed = 0;
 
   constructor(types: TypesMode) {
     this.#types = types;
@@ -67,9 +97,11 @@ export class Transcoder {
   /** Never throws for what the bytes hold: the events before the fault are returned together with the error. */
   transcode(task: TranscodeTask): TranscodeResult {
     this.#enterTask(task);
-    const { bytes, end, relationVersions } = task;
+    const { bytes, end } = task;
+    const { versionsFrom } = task.facts;
+    let versionsUsed = 0;
+    let nextVersionFrom = versionsFrom.length > 0 ? versionsFrom[0] : NO_OFFSET;
     let error: unknown;
-    let relationMessages = 0;
     let at = task.start;
     while (at < end) {
       const body = at + FRAME_HEADER_BYTES;
@@ -82,25 +114,27 @@ export class Transcoder {
           error = new DecodeError('empty XLogData', { offset: 0, lsn });
           break;
         }
+        // Several at once where a truncate has several relations.
+        while (message === nextVersionFrom) {
+          this.#useVersion(versionsFrom[versionsUsed + 1]);
+          versionsUsed += 2;
+          nextVersionFrom = versionsUsed < versionsFrom.length ? versionsFrom[versionsUsed] : NO_OFFSET;
+        }
         const rollback = this.#out.position;
+        const tag = bytes[message];
         try {
-          if (bytes[message] === MessageTag.relation) {
-            this.#enterRelation(relationVersions[relationMessages++], bytes.subarray(message, next));
-          }
-          this.#packMessage(bytes, body, message, next);
+          if (this.#inBlock && hasStreamedXid(tag)) this.#packStreamed(tag, bytes, body, message, next);
+          else this.#packMessage(tag, bytes, body, message, next);
         } catch (thrown) {
           this.#out.position = rollback;
-          error = locateDecodeError(thrown, {
-            start: message,
-            tag: bytes[message],
-            lsn: bytes.readBigUInt64BE(body + 1),
-          });
+          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1) });
           break;
         }
       }
       at = next;
     }
-    return { index: this.#index.take(), data: this.#takeData(), relations: this.#relations, error };
+    const relations = this.#batchPlans.map((plan) => plan.version);
+    return { index: this.#index.take(), data: this.#takeData(), relations, error };
   }
 
   /** What was packed, in memory of its own: cut off the writer's where it fills it well, else copied. */
@@ -116,27 +150,45 @@ export class Transcoder {
   #enterTask(task: TranscodeTask): void {
     this.#positions.clear();
     this.#current.clear();
-    this.#relations = [];
     this.#lastId = -1;
+    this.#inBlock = task.facts.startsInBlock;
+    this.#strayAborts = task.facts.strayAborts;
+    this.#straysPassed = 0;
     if (this.#plans.size > MAX_CACHED_PLANS) this.#plans.clear();
-    for (const source of task.relations) this.#enterRelation(source.version, source.message);
+    this.#batchPlans = task.relations.map((source) => this.#planOf(source));
   }
 
-  #enterRelation(version: number, message: Uint8Array): void {
-    let plan = this.#plans.get(version);
+  #planOf({ version, message }: RelationSource): RelationPlan {
+    const known = this.#plans.get(version);
     // Numbers count within one stream, and a decoder may outlive it: only the same description is the same version.
-    if (plan === undefined || Buffer.compare(plan.version.message, message) !== 0) {
-      plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types);
-      this.#plans.set(version, plan);
-    }
+    if (known !== undefined && Buffer.compare(known.version.message, message) === 0) return known;
+    const plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types);
+    this.#plans.set(version, plan);
+    return plan;
+  }
+
+  #useVersion(position: number): void {
+    const plan = this.#batchPlans[position];
     const { id } = plan.version.relation;
-    this.#positions.set(id, this.#relations.push(plan.version) - 1);
+    this.#positions.set(id, position);
     this.#current.set(id, plan);
     this.#lastId = -1;
   }
 
-  #packMessage(bytes: Buffer, body: number, start: number, end: number): void {
-    switch (bytes[start]) {
+  /** In a streamed block: the xid of the subtransaction stands between the tag and what the message is otherwise. */
+  #packStreamed(tag: number, bytes: Buffer, body: number, start: number, end: number): void {
+    if (end - start <= STREAMED_XID_BYTES) throw new DecodeError('incomplete xid', { offset: start + 1 });
+    const out = this.#out;
+    out.reserve(SUBXID_BYTES);
+    bytes.copy(out.bytes, out.position, start + 1, start + 1 + STREAMED_XID_BYTES);
+    out.position += SUBXID_BYTES;
+    // Nothing looks at the byte of the tag again.
+    this.#packMessage(tag, bytes, body, start + STREAMED_XID_BYTES, end);
+    this.#index.flagLast(EventFlag.streamed);
+  }
+
+  #packMessage(tag: number, bytes: Buffer, body: number, start: number, end: number): void {
+    switch (tag) {
       case MessageTag.insert:
         this.#packInsert(bytes, body, start, end);
         break;
@@ -153,7 +205,7 @@ export class Transcoder {
         this.#copyMessage(EventCode.commit, parseCommit, bytes, body, start, end);
         break;
       case MessageTag.relation:
-        this.#push(EventCode.relation, this.#relations.length - 1, bytes, body, this.#out.position);
+        this.#packRelation(bytes, body, start);
         break;
       case MessageTag.type:
         this.#copyMessage(EventCode.type, parseType, bytes, body, start, end);
@@ -167,12 +219,55 @@ export class Transcoder {
       case MessageTag.truncate:
         this.#packTruncate(bytes, body, start, end);
         break;
+      default:
+        this.#packUncommitted(tag, bytes, body, start, end);
+    }
+  }
+
+  /** Messages that open and end what is sent before it commits. */
+  #packUncommitted(tag: number, bytes: Buffer, body: number, start: number, end: number): void {
+    switch (tag) {
+      case MessageTag.streamStart:
+        this.#copyMessage(EventCode.streamStart, parseStreamStart, bytes, body, start, end);
+        this.#inBlock = true;
+        break;
+      case MessageTag.streamStop:
+        this.#copyMessage(EventCode.streamStop, parseStreamStop, bytes, body, start, end);
+        this.#inBlock = false;
+        break;
+      case MessageTag.streamCommit:
+        this.#copyMessage(EventCode.streamCommit, parseStreamCommit, bytes, body, start, end);
+        break;
       case MessageTag.streamAbort:
-        // There are no streamed transactions: nothing to discard.
+        if (this.#strayAborts[this.#straysPassed] === start) this.#straysPassed++;
+        else this.#copyMessage(EventCode.streamAbort, parseStreamAbort, bytes, body, start, end);
+        break;
+      case MessageTag.beginPrepare:
+        this.#copyMessage(EventCode.beginPrepare, parseBeginPrepare, bytes, body, start, end);
+        break;
+      case MessageTag.prepare:
+        this.#copyMessage(EventCode.prepare, parsePrepare, bytes, body, start, end);
+        break;
+      case MessageTag.commitPrepared:
+        this.#copyMessage(EventCode.commitPrepared, parseCommitPrepared, bytes, body, start, end);
+        break;
+      case MessageTag.rollbackPrepared:
+        this.#copyMessage(EventCode.rollbackPrepared, parseRollbackPrepared, bytes, body, start, end);
+        break;
+      case MessageTag.streamPrepare:
+        this.#copyMessage(EventCode.streamPrepare, parsePrepare, bytes, body, start, end);
         break;
       default:
         throw new DecodeError('unknown pgoutput message', { offset: start });
     }
+  }
+
+  /** Its version is in force already: the index says which it is. */
+  #packRelation(bytes: Buffer, body: number, start: number): void {
+    const id = bytes.readUInt32BE(start + 1);
+    const position = this.#positions.get(id);
+    if (position === undefined) throw unknownRelation(start, id);
+    this.#push(EventCode.relation, position, bytes, body, this.#out.position);
   }
 
   /** Insert: 'I' relationId:Int32 'N' TupleData */

@@ -1,5 +1,6 @@
 import { isTransactional } from './control-message.js';
 import { MessageTag } from './message-tag.js';
+import { STREAMED_XID_BYTES } from './stream-message.js';
 
 /**
  * Follows the messages of one stream, undecoded, and tells where the units end that a client confirms: transactions,
@@ -7,6 +8,10 @@ import { MessageTag } from './message-tag.js';
  */
 export class UnitEnds {
   #inStreamedBlock = false;
+
+  get inStreamedBlock(): boolean {
+    return this.#inStreamedBlock;
+  }
 
   /** The position to confirm when this message, the next of the stream, ends a unit; else `undefined`. */
   after(data: Buffer): bigint | undefined {
@@ -27,9 +32,11 @@ export class UnitEnds {
       case MessageTag.rollbackPrepared:
         // tag flags:Int8 lsn:Int64 endLsn:Int64
         return lsnAt(data, 10);
-      case MessageTag.message:
-        // tag flags:Int8 lsn:Int64; in a streamed block it has an xid, and is part of the transaction.
-        return this.#inStreamedBlock || isTransactional(data[1] ?? 0) ? undefined : lsnAt(data, 2);
+      case MessageTag.message: {
+        // tag [xid:Int32] flags:Int8 lsn:Int64
+        const flagsAt = this.#inStreamedBlock ? 1 + STREAMED_XID_BYTES : 1;
+        return isTransactional(data[flagsAt] ?? 0) ? undefined : lsnAt(data, flagsAt + 1);
+      }
       default:
         return undefined;
     }

@@ -5,15 +5,27 @@ import {
   MessageEvent,
   OriginEvent,
   RelationEvent,
+  type RowEvent,
+  type StreamedXids,
   TruncateEvent,
   TypeEvent,
   type WalEvent,
 } from './event.js';
-import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, type PackedBatch } from './packed-batch.js';
+import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, isRowCode, type PackedBatch } from './packed-batch.js';
 import { PackedEvents, type ValueReader } from './packed-events.js';
+import {
+  BeginPrepareEvent,
+  CommitPreparedEvent,
+  PrepareEvent,
+  RollbackPreparedEvent,
+  StreamPrepareEvent,
+} from './prepared-event.js';
+import { parseBeginPrepare, parseCommitPrepared, parsePrepare, parseRollbackPrepared } from './prepared-message.js';
 import type { RelationVersion } from './relation.js';
 import { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
-import { type BatchStart, TransactionContext } from './transaction-context.js';
+import { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
+import { parseStreamAbort, parseStreamCommit, parseStreamStart } from './stream-message.js';
+import { type BatchStart, type OpenTransaction, TransactionContext } from './transaction-context.js';
 
 /** Where a batch stands in the stream. */
 export interface BatchPosition {
@@ -27,6 +39,12 @@ export interface BatchPosition {
 }
 
 let limitUnits: (batch: WalBatch, unit: number) => void;
+let packedEventsOf: (batch: WalBatch) => PackedEvents;
+
+/** The packed events of a batch, for whoever keeps some of them beyond it. */
+export function eventsOf(batch: WalBatch): PackedEvents {
+  return packedEventsOf(batch);
+}
 
 /** Makes a batch end after the unit of acknowledgement before `unit`: a stream that stops ends with a transaction. */
 export function limitBatch(batch: WalBatch, unit: number): void {
@@ -57,6 +75,7 @@ export class WalBatch implements Iterable<WalEvent> {
     limitUnits = (batch, unit) => {
       batch.#unitLimit = unit;
     };
+    packedEventsOf = (batch) => batch.#events;
   }
 
   /** Events in the batch, those that a transform dropped included. */
@@ -69,11 +88,20 @@ export class WalBatch implements Iterable<WalEvent> {
   }
 }
 
+/** What {@link EventCursor.nextBoundary} finds. */
+export type BoundaryEvent = Exclude<WalEvent, RowEvent | TruncateEvent | RelationEvent | TypeEvent>;
+
+function isBoundary(code: number): boolean {
+  return !isRowCode(code) && code !== EventCode.truncate && code !== EventCode.relation && code !== EventCode.type;
+}
+
 /** Walks a batch, keeping the transaction, ordinal and unit of the next event. */
 export class EventCursor implements IterableIterator<WalEvent> {
   readonly #events: PackedEvents;
   #at = 0;
   #transaction: TransactionContext | undefined;
+  /** Within a streamed block, where nothing is numbered. */
+  #inBlock: boolean;
   #ordinal: number;
   #unit: number;
   readonly #unitLimit: number;
@@ -81,6 +109,7 @@ export class EventCursor implements IterableIterator<WalEvent> {
   constructor(events: PackedEvents, position: BatchPosition, unitLimit: number) {
     this.#events = events;
     this.#transaction = position.start.transaction;
+    this.#inBlock = position.start.transaction?.kind === 'streamed';
     this.#ordinal = position.start.ordinal;
     this.#unit = position.firstUnit;
     this.#unitLimit = unitLimit;
@@ -101,32 +130,54 @@ export class EventCursor implements IterableIterator<WalEvent> {
     return { done: true, value: undefined };
   }
 
+  /** Index word of the next event. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /**
+   * The next event that is no change of data and no description: where a transaction or a block of one begins or ends,
+   * and what stands between them. Ordinals are not counted on the way.
+   */
+  nextBoundary(): BoundaryEvent | undefined {
+    const events = this.#events;
+    while (this.#at < events.end && this.#unit < this.#unitLimit) {
+      const at = this.#at;
+      this.#at = at + EVENT_WORDS;
+      const code = events.codeAndFlags(at) & EVENT_CODE_MASK;
+      if (!isBoundary(code)) continue;
+      const event = this.#eventAt(at, code) as BoundaryEvent | MessageEvent;
+      if (event.kind !== 'message' || !event.transactional) return event;
+    }
+    return undefined;
+  }
+
   /** Units of acknowledgement that ended before the next event. */
   get unitsPassed(): number {
     return this.#unit;
   }
 
-  /** Whether the next event belongs to a transaction that has begun. */
+  /** Whether the next event belongs to a transaction that is sent as a whole, and has begun. */
   get inTransaction(): boolean {
-    return this.#transaction !== undefined;
+    return this.#transaction !== undefined && !this.#inBlock;
   }
 
   #eventAt(at: number, code: number): WalEvent {
     const events = this.#events;
     switch (code) {
       case EventCode.insert:
-        return new InsertEvent(events, at, this.#transaction, this.#ordinal++);
+        return new InsertEvent(events, at, this.#transaction, this.#nextOrdinal());
       case EventCode.update:
-        return new UpdateEvent(events, at, this.#transaction, this.#ordinal++);
+        return new UpdateEvent(events, at, this.#transaction, this.#nextOrdinal());
       case EventCode.delete:
-        return new DeleteEvent(events, at, this.#transaction, this.#ordinal++);
-      case EventCode.begin:
-        this.#transaction = new TransactionContext(events.parseAt(at, parseBegin));
-        this.#ordinal = 0;
-        return new BeginEvent(events.lsnAt(at), this.#transaction);
+        return new DeleteEvent(events, at, this.#transaction, this.#nextOrdinal());
+      case EventCode.begin: {
+        const begin = events.parseAt(at, parseBegin);
+        this.#enter({ kind: 'committed', begin });
+        return new BeginEvent(events.lsnAt(at), begin);
+      }
       case EventCode.commit: {
-        const xid = this.#transaction?.xid;
-        this.#transaction = undefined;
+        const xid = this.#leave();
         return new CommitEvent(events.lsnAt(at), events.parseAt(at, parseCommit), xid, this.#unit++);
       }
       case EventCode.truncate: {
@@ -135,14 +186,15 @@ export class EventCursor implements IterableIterator<WalEvent> {
           events.lsnAt(at),
           relations,
           truncateOptions(options),
-          this.#ordinal++,
+          this.#nextOrdinal(),
           this.#transaction,
+          events.subxidAt(at),
         );
       }
       case EventCode.message: {
         const message = events.parseAt(at, parseMessage);
-        const unit = message.transactional ? -1 : this.#unit++;
-        return new MessageEvent(message, this.#transaction, unit);
+        const unit = message.transactional ? undefined : this.#unit++;
+        return new MessageEvent(message, this.#transaction, events.subxidAt(at), unit);
       }
       case EventCode.origin: {
         const origin = events.parseAt(at, parseOrigin);
@@ -150,9 +202,69 @@ export class EventCursor implements IterableIterator<WalEvent> {
         return new OriginEvent(origin);
       }
       case EventCode.type:
-        return new TypeEvent(events.parseAt(at, parseType));
+        return new TypeEvent(events.parseAt(at, parseType), this.#streamedXids(at));
+      case EventCode.relation:
+        return new RelationEvent(events.relationAt(at).relation, this.#streamedXids(at));
       default:
-        return new RelationEvent(events.relationAt(at).relation);
+        return this.#uncommittedEventAt(at, code);
     }
+  }
+
+  /** Events of transactions that are sent before they commit. */
+  #uncommittedEventAt(at: number, code: number): WalEvent {
+    const events = this.#events;
+    const lsn = events.lsnAt(at);
+    switch (code) {
+      case EventCode.streamStart: {
+        const start = events.parseAt(at, parseStreamStart);
+        this.#enter({ kind: 'streamed', xid: start.xid });
+        return new StreamStartEvent(lsn, start);
+      }
+      case EventCode.streamStop:
+        return new StreamStopEvent(lsn, this.#leave());
+      case EventCode.streamCommit:
+        return new StreamCommitEvent(lsn, events.parseAt(at, parseStreamCommit), this.#unit++);
+      case EventCode.streamAbort:
+        return new StreamAbortEvent(lsn, events.parseAt(at, parseStreamAbort));
+      case EventCode.beginPrepare: {
+        const prepared = events.parseAt(at, parseBeginPrepare);
+        this.#enter({ kind: 'prepared', prepared });
+        return new BeginPrepareEvent(lsn, prepared);
+      }
+      case EventCode.prepare:
+        this.#leave();
+        return new PrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+      case EventCode.streamPrepare:
+        return new StreamPrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+      case EventCode.commitPrepared:
+        return new CommitPreparedEvent(lsn, events.parseAt(at, parseCommitPrepared), this.#unit++);
+      case EventCode.rollbackPrepared:
+        return new RollbackPreparedEvent(lsn, events.parseAt(at, parseRollbackPrepared), this.#unit++);
+      default:
+        throw new TypeError(`event code ${code} is none`);
+    }
+  }
+
+  #enter(open: OpenTransaction): void {
+    this.#transaction = new TransactionContext(open);
+    this.#inBlock = open.kind === 'streamed';
+    this.#ordinal = 0;
+  }
+
+  /** The transaction, or the block of one, ends; its xid. */
+  #leave(): number | undefined {
+    const xid = this.#transaction?.xid;
+    this.#transaction = undefined;
+    this.#inBlock = false;
+    return xid;
+  }
+
+  #nextOrdinal(): number | undefined {
+    return this.#inBlock ? undefined : this.#ordinal++;
+  }
+
+  #streamedXids(at: number): StreamedXids {
+    const subxid = this.#events.subxidAt(at);
+    return subxid === undefined || this.#transaction === undefined ? undefined : { xid: this.#transaction.xid, subxid };
   }
 }

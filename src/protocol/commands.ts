@@ -13,6 +13,7 @@ export {
   type PgoutputProtoVersion,
   type PgoutputRequest,
   type PgoutputStreaming,
+  protoVersionFor,
   resolvePgoutputOptions,
 } from './pgoutput-options.js';
 export {

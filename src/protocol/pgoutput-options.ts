@@ -2,6 +2,7 @@ import { ConfigurationError } from '../errors.js';
 import { requireServerVersion } from './server-version.js';
 
 export type PgoutputProtoVersion = 1 | 2 | 3 | 4;
+/** Which large transactions are sent before they commit: none, all, or all with what a parallel apply needs to know. */
 export type PgoutputStreaming = 'off' | 'on' | 'parallel';
 
 /**
@@ -10,7 +11,8 @@ export type PgoutputStreaming = 'off' | 'on' | 'parallel';
  * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
  */
 export interface PgoutputOptions {
-  readonly protoVersion: PgoutputProtoVersion;
+  /** `newest`: of those that the server has. */
+  readonly protoVersion: PgoutputProtoVersion | 'newest';
   readonly publications: readonly string[];
   /** Column values in binary form where the type has one. */
   readonly binary: boolean;
@@ -26,25 +28,17 @@ export interface PgoutputOptions {
 /** The publications, and what differs from pgoutput's defaults. */
 export type PgoutputRequest = Pick<PgoutputOptions, 'publications'> & Partial<PgoutputOptions>;
 
-/** Fills in pgoutput's defaults, and the lowest protocol version that carries what is asked for. */
+/** Fills in pgoutput's defaults, and the newest protocol version that the server will turn out to have. */
 export function resolvePgoutputOptions(request: PgoutputRequest): PgoutputOptions {
-  const streaming = request.streaming ?? 'off';
-  const twoPhase = request.twoPhase ?? false;
   return {
-    protoVersion: request.protoVersion ?? lowestProtoVersion(streaming, twoPhase),
+    protoVersion: request.protoVersion ?? 'newest',
     publications: request.publications,
     binary: request.binary ?? false,
     messages: request.messages ?? false,
-    streaming,
-    twoPhase,
+    streaming: request.streaming ?? 'off',
+    twoPhase: request.twoPhase ?? false,
     origin: request.origin ?? 'any',
   };
-}
-
-function lowestProtoVersion(streaming: PgoutputStreaming, twoPhase: boolean): PgoutputProtoVersion {
-  if (streaming === 'parallel') return 4;
-  if (twoPhase) return 3;
-  return streaming === 'on' ? 2 : 1;
 }
 
 const PROTO_VERSION_SINCE: Readonly<Record<PgoutputProtoVersion, number>> = {
@@ -54,13 +48,21 @@ const PROTO_VERSION_SINCE: Readonly<Record<PgoutputProtoVersion, number>> = {
   4: 160_000,
 };
 
+/** The protocol version to ask this server for. */
+export function protoVersionFor({ protoVersion }: PgoutputOptions, serverVersion: number): PgoutputProtoVersion {
+  if (protoVersion !== 'newest') return protoVersion;
+  const newest = ([4, 3, 2] as const).find((version) => serverVersion >= PROTO_VERSION_SINCE[version]);
+  return newest ?? 1;
+}
+
 /**
  * Refuses, before anything is sent, what this server does not have and what contradicts itself.
  *
  * @throws ConfigurationError naming the option, and the version that has it
  */
 export function checkPgoutputOptions(options: PgoutputOptions, serverVersion: number): void {
-  const { protoVersion, publications, streaming, twoPhase } = options;
+  const { publications, streaming, twoPhase } = options;
+  const protoVersion = protoVersionFor(options, serverVersion);
   const since = PROTO_VERSION_SINCE[protoVersion];
   if (since === undefined) {
     throw new ConfigurationError(`protoVersion ${String(protoVersion)} is none of 1, 2, 3, 4`, {

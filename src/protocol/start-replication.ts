@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../errors.js';
 import { Lsn } from '../lsn.js';
-import { checkPgoutputOptions, type PgoutputOptions } from './pgoutput-options.js';
+import { checkPgoutputOptions, type PgoutputOptions, protoVersionFor } from './pgoutput-options.js';
 import { quoteIdentifier, quoteReplicationLiteral, quoteSlotName } from './quoting.js';
 
 const MAX_LSN = 0xffff_ffff_ffff_ffffn;
@@ -24,15 +24,18 @@ export function startLogicalReplication(request: StartLogicalReplication, server
   checkPgoutputOptions(request.pgoutput, serverVersion);
   const slot = quoteSlotName(request.slot, 'slot.name');
   const startLsn = formatPosition(request.startLsn, 'startLsn');
-  const options = pgoutputArguments(request.pgoutput).map(([name, value]) => {
+  const options = pgoutputArguments(request.pgoutput, serverVersion).map(([name, value]) => {
     return `"${name}" ${quoteReplicationLiteral(value, name)}`;
   });
   return `START_REPLICATION SLOT ${slot} LOGICAL ${startLsn} (${options.join(', ')})`;
 }
 
-function pgoutputArguments(options: PgoutputOptions): (readonly [name: string, value: string])[] {
+function pgoutputArguments(
+  options: PgoutputOptions,
+  serverVersion: number,
+): (readonly [name: string, value: string])[] {
   const given: (readonly [string, string])[] = [
-    ['proto_version', String(options.protoVersion)],
+    ['proto_version', String(protoVersionFor(options, serverVersion))],
     ['publication_names', publicationNames(options.publications)],
   ];
   if (options.binary) given.push(['binary', 'true']);

@@ -1,13 +1,17 @@
 const INITIAL_UNITS = 1024;
 
 /**
- * Which units of acknowledgement (commits and stand-alone messages) were received, delivered and finished with, and so
- * how far the server may be told to forget. Units are numbered from 0 in the order of the stream, in which their end
- * LSNs never go back.
+ * Which units of acknowledgement were received, delivered and finished with, and so how far the server may be told to
+ * forget. Units end with Commit, Stream Commit, Prepare, Stream Prepare, Commit Prepared, Rollback Prepared and
+ * stand-alone messages, and are numbered from 0 in the order of the stream.
+ *
+ * Their end LSNs do not go back, with one exception: a transaction that was prepared before the slot allowed two-phase
+ * is sent when it commits, its Prepare with the old position. It counts as ending where the unit before it does.
  */
 export class AckFrontier {
-  /** End LSNs of the units that are not yet behind the frontier, a ring. */
+  /** End LSNs of the units that are not yet behind the frontier, a ring: as far as the stream had come, and their own. */
   #ends = new BigUint64Array(INITIAL_UNITS);
+  #ownEnds = new BigUint64Array(INITIAL_UNITS);
   /** 1 where such a unit was finished out of order. */
   #finished = new Uint8Array(INITIAL_UNITS);
   /** Number of the first unit not behind the frontier, and of the next to be received. */
@@ -32,17 +36,23 @@ export class AckFrontier {
     return this.#lastEnd;
   }
 
+  /** Number of the first unit that is not behind the frontier. */
+  get firstUnfinished(): number {
+    return this.#first;
+  }
+
   /** Units received and not yet behind the frontier. */
   get unfinished(): number {
     return this.#next - this.#first;
   }
 
-  /** A commit or stand-alone message was received. */
+  /** The end of a unit was received. */
   receive(endLsn: bigint): void {
     if (this.unfinished === this.#ends.length) this.#grow();
     if (endLsn > this.#lastEnd) this.#lastEnd = endLsn;
     const slot = this.#next % this.#ends.length;
     this.#ends[slot] = this.#lastEnd;
+    this.#ownEnds[slot] = endLsn;
     this.#finished[slot] = 0;
     this.#next++;
   }
@@ -59,9 +69,9 @@ export class AckFrontier {
     this.#advance();
   }
 
-  /** Where a unit ends that is not behind the frontier; `undefined` for any other. */
+  /** Where a unit says that it ends, if it is not behind the frontier; `undefined` for any other. */
   endOf(unit: number): bigint | undefined {
-    return unit < this.#first || unit >= this.#next ? undefined : this.#ends[unit % this.#ends.length];
+    return unit < this.#first || unit >= this.#next ? undefined : this.#ownEnds[unit % this.#ends.length];
   }
 
   /** One unit is finished, maybe before others. */
@@ -89,12 +99,15 @@ export class AckFrontier {
   #grow(): void {
     const size = this.#ends.length;
     const ends = new BigUint64Array(size * 2);
+    const ownEnds = new BigUint64Array(size * 2);
     const finished = new Uint8Array(size * 2);
     for (let unit = this.#first; unit < this.#next; unit++) {
       ends[unit % ends.length] = this.#ends[unit % size];
+      ownEnds[unit % ends.length] = this.#ownEnds[unit % size];
       finished[unit % ends.length] = this.#finished[unit % size];
     }
     this.#ends = ends;
+    this.#ownEnds = ownEnds;
     this.#finished = finished;
   }
 }

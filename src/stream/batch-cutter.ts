@@ -1,16 +1,31 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
-import { type Begin, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
+import { type Commit, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
-import type { RelationVersion } from '../pgoutput/relation.js';
-import { TransactionContext } from '../pgoutput/transaction-context.js';
+import {
+  parseBeginPrepare,
+  parseCommitPrepared,
+  parsePrepare,
+  parseRollbackPrepared,
+} from '../pgoutput/prepared-message.js';
+import {
+  hasStreamedXid,
+  parseStreamAbort,
+  parseStreamCommit,
+  parseStreamStart,
+  STREAMED_XID_BYTES,
+} from '../pgoutput/stream-message.js';
+import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
+import type { StretchFacts } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 import type { AckFrontier } from './ack-frontier.js';
+import { BatchVersions, type VersionsOfBatch } from './batch-versions.js';
 import type { RelationRegistry } from './relation-registry.js';
 import { judgeBegin, judgeCommit, judgeMessage, type StopVerdict } from './stop-position.js';
+import { TransactionReplay } from './transaction-replay.js';
 
 /** Message: tag, flags and LSN come before the prefix. */
 const MESSAGE_HEADER_BYTES = 10;
@@ -22,17 +37,36 @@ export interface CutBatch {
   readonly slab: Slab;
   readonly start: number;
   readonly end: number;
-  /** The transaction in which it begins. */
-  readonly begin: Begin | undefined;
-  /** How many of `position.relations` were in force at its start; the rest are described in it. */
-  readonly relationsAtStart: number;
+  /** The transaction, or the streamed block of one, in which it begins. */
+  readonly transaction: OpenTransaction | undefined;
+  readonly facts: StretchFacts;
   readonly changeCount: number;
-  /** Whether a transaction goes on after it. */
+  /** Whether a transaction that is sent as a whole goes on after it. */
   readonly endsInTransaction: boolean;
   /** Units of acknowledgement received before its end. */
   readonly unitsThrough: number;
   readonly firstLsn: bigint;
   readonly lastLsn: bigint;
+  /** Whether it is the first after the connection was lost: what was being streamed then is streamed anew. */
+  readonly resumed: boolean;
+}
+
+/** Where a batch ended before a transaction that began without a position. */
+interface Unjudged {
+  /** -1: that is what the batch begins with. */
+  readonly start: number;
+  readonly end: number;
+  readonly lastBody: number;
+  /** LSN of the transaction's commit or prepare record; `undefined` while it is in progress. */
+  readonly recordLsn: bigint | undefined;
+}
+
+/** A stretch of the batch that is growing. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+  readonly firstBody: number;
+  readonly lastBody: number;
 }
 
 /**
@@ -42,49 +76,89 @@ export interface CutBatch {
  */
 export class BatchCutter {
   readonly #relations: RelationRegistry;
+  readonly #versions: BatchVersions;
   readonly #frontier: AckFrontier;
   readonly #stopLsn: bigint | undefined;
   #sequence = 0;
 
-  #transaction: Begin | undefined;
+  #transaction: OpenTransaction | undefined;
+  /** Between Stream Start and Stream Stop. */
+  #inBlock = false;
   #ordinal = 0;
+  /** Messages of the transaction. */
+  #messageCount = 0;
   #commitTimeUs: bigint | undefined;
+  /** The transaction that was received half-way when the connection was lost. */
+  #replay: TransactionReplay | undefined;
+  #resumed = false;
 
   /** Of the batch that is growing. */
   #start = -1;
   #end = 0;
   #firstBody = 0;
   #lastBody = 0;
-  #startTransaction: Begin | undefined;
+  #startTransaction: OpenTransaction | undefined;
   #startOrdinal = 0;
   #startUnit = 0;
   #changeCount = 0;
-  #lastId = -1;
-  readonly #mentioned = new Set<number>();
-  #inForce: RelationVersion[] = [];
-  #described: RelationVersion[] = [];
-  /** Where the batch ended before a Begin that a later message is to judge. */
-  #unjudgedBegin: { readonly start: number; readonly end: number; readonly lastBody: number } | undefined;
+  #strayAborts: number[] = [];
+
+  /** Where the batch ended before a transaction that a later message is to judge, because it began without a position. */
+  #unjudged: Unjudged | undefined;
+  /** The beginning of such a transaction, when its slab ended before it was judged: it goes before the next batch. */
+  #held: CutBatch[] = [];
 
   constructor(relations: RelationRegistry, frontier: AckFrontier, stopLsn: bigint | undefined) {
     this.#relations = relations;
+    this.#versions = new BatchVersions(relations);
     this.#frontier = frontier;
     this.#stopLsn = stopLsn;
   }
 
   /** Bytes that {@link cut} is to take; none while the last of them may have to be given up. */
   get pendingBytes(): number {
-    return this.#start === -1 || this.#unjudgedBegin !== undefined ? 0 : this.#end - this.#start;
+    return this.#start === -1 || this.#unjudged !== undefined ? 0 : this.#end - this.#start;
   }
 
-  /** Whether a transaction was received half-way. */
+  /**
+   * Whether a transaction was received half-way. A streamed one does not count: the server sends it whole again, and it
+   * may be in progress for hours.
+   */
   get inTransaction(): boolean {
-    return this.#transaction !== undefined;
+    return this.#transaction !== undefined && !this.#inBlock;
   }
 
   /** When the last transaction received was committed: microseconds since 2000-01-01 UTC. */
   get commitTimeUs(): bigint | undefined {
     return this.#commitTimeUs;
+  }
+
+  /** Whether what is received may be passed over: before that, {@link cut} takes what came before. */
+  get mayReplay(): boolean {
+    return this.#replay !== undefined;
+  }
+
+  /**
+   * The connection was lost, and {@link cut} has taken what came. A transaction that was received half-way comes again,
+   * and its beginning is passed over. Streamed ones come again too, and are new.
+   */
+  suspend(): void {
+    if (this.#replay?.begun) {
+      this.#replay.restart();
+    } else if (this.#transaction !== undefined && !this.#inBlock) {
+      // One that is still to be judged has not left the cutter.
+      const received = { changes: this.#ordinal, messages: this.#messageCount };
+      this.#replay = this.#unjudged === undefined ? TransactionReplay.of(this.#transaction, received) : undefined;
+    }
+    this.#transaction = undefined;
+    this.#inBlock = false;
+    this.#unjudged = undefined;
+    for (const held of this.#held.splice(0)) {
+      held.slab.release();
+      this.#sequence--;
+    }
+    this.#relations.dropAllStreamed();
+    this.#resumed = true;
   }
 
   /** The XLogData at `[body, end)` was received. DecodeError leaves it out of the batch. */
@@ -93,19 +167,24 @@ export class BatchCutter {
     if (message >= end) {
       throw new DecodeError('empty XLogData', { offset: 0, lsn: this.#lsnAt(bytes, body, end) });
     }
-    if (this.#unjudgedBegin !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
+    if (this.#unjudged !== undefined && this.#isBeyondStop(bytes.readBigUInt64BE(body + 1))) return 'stop-before';
     if (this.#start === -1) {
       this.#startTransaction = this.#transaction;
       this.#startOrdinal = this.#ordinal;
       this.#startUnit = this.#frontier.nextUnit;
     }
+    const tag = bytes[message];
     let verdict: StopVerdict;
     try {
-      verdict = this.#inspect(bytes, body, message, end);
+      verdict =
+        this.#inBlock && hasStreamedXid(tag)
+          ? this.#inspectStreamed(tag, bytes, body, end)
+          : this.#inspect(tag, bytes, body, message, end);
     } catch (error) {
-      throw locateDecodeError(error, { start: message, tag: bytes[message], lsn: this.#lsnAt(bytes, body, end) });
+      throw locateDecodeError(error, { start: message, tag, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (verdict === 'stop-before') return verdict;
+    if (this.#replay !== undefined && this.#passesOver(this.#replay, tag)) return verdict;
     if (this.#start === -1) {
       this.#start = body - FRAME_HEADER_BYTES;
       this.#firstBody = body;
@@ -115,140 +194,267 @@ export class BatchCutter {
     return verdict;
   }
 
-  /** Ends the batch that is growing; `undefined` when there is none. */
-  cut(slab: Slab): CutBatch | undefined {
-    if (this.#start === -1) return undefined;
-    const start = this.#start;
-    const end = this.#end;
+  /** Whether a message, already inspected, was received before. Then it belongs to no batch. */
+  #passesOver(replay: TransactionReplay, tag: number): boolean {
+    const transaction = this.#transaction;
+    // Its Commit ends the transaction; a message that stands alone before it is new.
+    if (transaction === undefined) {
+      if (replay.begun) this.#replay = undefined;
+      return false;
+    }
+    if (this.#inBlock) return false;
+    if (replay.judge(tag, transaction) === 'deliver') {
+      this.#replay = undefined;
+      return false;
+    }
+    this.#unjudged = undefined;
+    this.#changeCount = 0;
+    this.#versions.take();
+    return true;
+  }
+
+  /**
+   * Ends the batch that is growing. Mostly that is one batch, or none. A transaction that is still to be judged is kept
+   * back, and comes first of the next ones when it was.
+   */
+  cut(slab: Slab): CutBatch[] {
+    const unjudged = this.#unjudged;
+    const batches = unjudged === undefined ? this.#held.splice(0) : [];
+    if (this.#start === -1) return batches;
+    const whole = { start: this.#start, end: this.#end, firstBody: this.#firstBody, lastBody: this.#lastBody };
+    if (unjudged === undefined) {
+      batches.push(this.#batch(slab, whole, this.#versions.take()));
+    } else {
+      const { start, end, lastBody } = unjudged;
+      if (start !== -1) batches.push(this.#batchBefore(slab, { ...whole, end, lastBody }));
+      const began = start === -1 ? whole.start : end;
+      const stretch = { ...whole, start: began, firstBody: began + FRAME_HEADER_BYTES };
+      this.#held.push(this.#batch(slab, stretch, this.#versions.take()));
+      this.#unjudged = { ...unjudged, start: -1 };
+    }
+    this.#start = -1;
+    this.#resumed = false;
+    this.#changeCount = 0;
+    this.#strayAborts = [];
+    return batches;
+  }
+
+  /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
+  #batchBefore(slab: Slab, stretch: Stretch): CutBatch {
+    const batch = { ...this.#batch(slab, stretch, this.#versions.splitAt(stretch.end)), endsInTransaction: false };
+    this.#startTransaction = undefined;
+    this.#startOrdinal = 0;
+    this.#startUnit = this.#frontier.nextUnit;
+    this.#changeCount = 0;
+    this.#strayAborts = [];
+    return batch;
+  }
+
+  #batch(
+    slab: Slab,
+    { start, end, firstBody, lastBody }: Stretch,
+    { versions, versionsFrom }: VersionsOfBatch,
+  ): CutBatch {
     slab.hold();
-    const begin = this.#startTransaction;
-    const batch: CutBatch = {
+    const transaction = this.#startTransaction;
+    return {
       position: {
         sequence: this.#sequence++,
         start: {
-          transaction: begin === undefined ? undefined : new TransactionContext(begin),
+          transaction: transaction === undefined ? undefined : new TransactionContext(transaction),
           ordinal: this.#startOrdinal,
         },
         firstUnit: this.#startUnit,
-        relations: this.#inForce.concat(this.#described),
+        relations: versions,
         byteCount: end - start,
       },
       slab,
       start,
       end,
-      begin,
-      relationsAtStart: this.#inForce.length,
+      transaction,
+      facts: {
+        startsInBlock: transaction?.kind === 'streamed',
+        versionsFrom,
+        strayAborts: this.#strayAborts,
+      },
       changeCount: this.#changeCount,
       endsInTransaction: this.inTransaction,
       unitsThrough: this.#frontier.nextUnit,
-      firstLsn: slab.bytes.readBigUInt64BE(this.#firstBody + 1),
-      lastLsn: slab.bytes.readBigUInt64BE(this.#lastBody + 1),
+      firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
+      lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
+      resumed: this.#resumed,
     };
-    this.#start = -1;
-    this.#unjudgedBegin = undefined;
-    this.#changeCount = 0;
-    this.#lastId = -1;
-    this.#mentioned.clear();
-    this.#inForce = [];
-    this.#described = [];
-    return batch;
   }
 
-  #inspect(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
-    switch (bytes[start]) {
+  /** In a streamed block: the message is what it is elsewhere, but for the xid after its tag. */
+  #inspectStreamed(tag: number, bytes: Buffer, body: number, end: number): StopVerdict {
+    const start = body + XLOG_DATA_HEADER_BYTES;
+    if (end - start <= STREAMED_XID_BYTES) throw new DecodeError('incomplete xid', { offset: start + 1 });
+    return this.#inspect(tag, bytes, body, start + STREAMED_XID_BYTES, end);
+  }
+
+  #inspect(tag: number, bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    switch (tag) {
       case MessageTag.insert:
       case MessageTag.update:
       case MessageTag.delete:
-        if (end - start >= 5) this.#mention(bytes.readUInt32BE(start + 1));
+        if (end - start >= 5) this.#versions.mention(bytes.readUInt32BE(start + 1), body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
-      case MessageTag.begin:
-        return this.#begin(bytes, body, start, end);
-      case MessageTag.commit:
-        return this.#commit(bytes, start, end);
+      case MessageTag.begin: {
+        const begin = parseBegin(bytes, start, end);
+        return this.#begin({ kind: 'committed', begin }, bytes.readBigUInt64BE(body + 1), begin.commitLsn);
+      }
+      case MessageTag.commit: {
+        const commit = parseCommit(bytes, start, end);
+        this.#transaction = undefined;
+        return this.#commit(commit);
+      }
       case MessageTag.relation:
-        this.#describe(bytes.subarray(start, end));
+        this.#versions.describe(bytes, body + XLOG_DATA_HEADER_BYTES, start, end);
         return 'go-on';
       case MessageTag.truncate:
-        for (const id of parseTruncate(bytes, start, end).relationIds) this.#mention(id);
+        for (const id of parseTruncate(bytes, start, end).relationIds)
+          this.#versions.mention(id, body + XLOG_DATA_HEADER_BYTES);
         this.#ordinal++;
         this.#changeCount++;
         return 'go-on';
       case MessageTag.message:
         return this.#message(bytes, start, end);
       default:
+        return this.#inspectUncommitted(tag, bytes, body, start, end);
+    }
+  }
+
+  /** Messages that open and end what is sent before it commits. */
+  #inspectUncommitted(tag: number, bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    switch (tag) {
+      case MessageTag.streamStart:
+        return this.#streamStart(bytes, body, start, end);
+      case MessageTag.streamStop:
+        this.#relations.leaveBlock();
+        this.#inBlock = false;
+        this.#transaction = undefined;
+        this.#versions.unsettle();
+        return 'go-on';
+      case MessageTag.streamCommit: {
+        const commit = parseStreamCommit(bytes, start, end);
+        this.#relations.commitStreamed(commit.xid);
+        this.#versions.unsettle();
+        return this.#commit(commit);
+      }
+      case MessageTag.streamAbort: {
+        const { xid, subxid } = parseStreamAbort(bytes, start, end);
+        // PostgreSQL 18 names transactions of which it has sent nothing; there is nothing to take back.
+        if (!this.#relations.isStreamed(xid)) this.#strayAborts.push(start);
+        else if (xid === subxid) this.#relations.dropStreamed(xid);
+        else this.#relations.forgetDescribed(xid);
+        return 'go-on';
+      }
+      case MessageTag.beginPrepare: {
+        const prepared = parseBeginPrepare(bytes, start, end);
+        return this.#begin({ kind: 'prepared', prepared }, bytes.readBigUInt64BE(body + 1), prepared.prepareLsn);
+      }
+      case MessageTag.prepare: {
+        const { prepareEndLsn } = parsePrepare(bytes, start, end);
+        this.#transaction = undefined;
+        return this.#endUnit(prepareEndLsn);
+      }
+      case MessageTag.streamPrepare: {
+        const { xid, prepareEndLsn } = parsePrepare(bytes, start, end);
+        this.#relations.dropStreamed(xid);
+        return this.#endUnit(prepareEndLsn);
+      }
+      case MessageTag.commitPrepared: {
+        const commit = parseCommitPrepared(bytes, start, end);
+        const { commitLsn } = commit;
+        if (this.#stopLsn !== undefined && judgeBegin(commitLsn, commitLsn, this.#stopLsn) === 'stop-before') {
+          return 'stop-before';
+        }
+        return this.#commit(commit);
+      }
+      case MessageTag.rollbackPrepared:
+        return this.#standAlone(parseRollbackPrepared(bytes, start, end).rollbackEndLsn);
+      default:
         return 'go-on';
     }
   }
 
-  #begin(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
-    const begin = parseBegin(bytes, start, end);
+  #begin(transaction: OpenTransaction, walStart: bigint, recordLsn: bigint | undefined): StopVerdict {
     const stopLsn = this.#stopLsn;
     if (stopLsn !== undefined) {
-      const walStart = bytes.readBigUInt64BE(body + 1);
-      const verdict = judgeBegin(walStart, begin.commitLsn, stopLsn);
+      const verdict = judgeBegin(walStart, recordLsn ?? walStart, stopLsn);
       if (verdict !== 'go-on') return verdict;
-      if (walStart === 0n && begin.commitLsn >= stopLsn) {
-        this.#unjudgedBegin = { start: this.#start, end: this.#end, lastBody: this.#lastBody };
+      if (walStart === 0n && (recordLsn === undefined || recordLsn >= stopLsn)) {
+        this.#unjudged = { start: this.#start, end: this.#end, lastBody: this.#lastBody, recordLsn };
       }
     }
-    this.#transaction = begin;
+    this.#transaction = transaction;
     this.#ordinal = 0;
+    this.#messageCount = 0;
     return 'go-on';
   }
 
   /**
-   * The Begin of a transaction with an origin has no position; the next message that has one judges it. A transaction
+   * What begins a transaction with an origin has no position; the next message that has one judges it. A transaction
    * that began beyond the stop position is taken out of the batch again.
    */
   #isBeyondStop(walStart: bigint): boolean {
-    const before = this.#unjudgedBegin;
+    const before = this.#unjudged;
     if (before === undefined || walStart === 0n) return false;
-    this.#unjudgedBegin = undefined;
-    const { commitLsn } = this.#transaction ?? {};
-    if (commitLsn === undefined || this.#stopLsn === undefined) return false;
-    if (judgeBegin(walStart, commitLsn, this.#stopLsn) !== 'stop-before') return false;
+    this.#unjudged = undefined;
+    if (this.#stopLsn === undefined) return false;
+    if (judgeBegin(walStart, before.recordLsn ?? walStart, this.#stopLsn) !== 'stop-before') return false;
+    for (const held of this.#held.splice(0)) held.slab.release();
     this.#start = before.start;
     this.#end = before.end;
     this.#lastBody = before.lastBody;
     this.#transaction = undefined;
+    this.#inBlock = false;
     return true;
   }
 
-  #commit(bytes: Buffer, start: number, end: number): StopVerdict {
-    const { commitEndLsn, commitTimeUs } = parseCommit(bytes, start, end);
-    this.#commitTimeUs = commitTimeUs;
-    this.#transaction = undefined;
-    this.#frontier.receive(commitEndLsn);
-    return this.#stopLsn === undefined ? 'go-on' : judgeCommit(commitEndLsn, this.#stopLsn);
+  /** Only the first block is judged: a transaction that began before the stop position may be the one that crosses it. */
+  #streamStart(bytes: Buffer, body: number, start: number, end: number): StopVerdict {
+    const { xid, isFirst } = parseStreamStart(bytes, start, end);
+    const transaction = { kind: 'streamed', xid } as const;
+    if (isFirst) {
+      const verdict = this.#begin(transaction, bytes.readBigUInt64BE(body + 1), undefined);
+      if (verdict !== 'go-on') return verdict;
+    }
+    this.#relations.enterBlock(xid);
+    this.#transaction = transaction;
+    this.#inBlock = true;
+    this.#versions.unsettle();
+    return 'go-on';
   }
 
-  #message(bytes: Buffer, start: number, end: number): StopVerdict {
-    // Only flags and LSN are looked at: the content may be large, and is the decoder's.
-    if (end - start < MESSAGE_HEADER_BYTES) throw new DecodeError('incomplete message', { offset: start });
-    if (isTransactional(bytes[start + 1])) return 'go-on';
-    const lsn = bytes.readBigUInt64BE(start + 2);
+  #commit({ commitEndLsn, commitTimeUs }: Pick<Commit, 'commitEndLsn' | 'commitTimeUs'>): StopVerdict {
+    this.#commitTimeUs = commitTimeUs;
+    return this.#endUnit(commitEndLsn);
+  }
+
+  #endUnit(endLsn: bigint): StopVerdict {
+    this.#frontier.receive(endLsn);
+    return this.#stopLsn === undefined ? 'go-on' : judgeCommit(endLsn, this.#stopLsn);
+  }
+
+  /** A unit that is one message. */
+  #standAlone(lsn: bigint): StopVerdict {
     const verdict = this.#stopLsn === undefined ? 'go-on' : judgeMessage(lsn, this.#stopLsn);
     if (verdict !== 'stop-before') this.#frontier.receive(lsn);
     return verdict;
   }
 
-  /** The relation version in force at the start of the batch goes along with it. */
-  #mention(relationId: number): void {
-    if (relationId === this.#lastId) return;
-    this.#lastId = relationId;
-    if (this.#mentioned.has(relationId)) return;
-    this.#mentioned.add(relationId);
-    const version = this.#relations.get(relationId);
-    if (version !== undefined) this.#inForce.push(version);
-  }
-
-  #describe(message: Uint8Array): void {
-    const version = this.#relations.describe(message);
-    this.#described.push(version);
-    this.#mentioned.add(version.relation.id);
-    this.#lastId = -1;
+  #message(bytes: Buffer, start: number, end: number): StopVerdict {
+    // Only flags and LSN are looked at: the content may be large, and is the decoder's.
+    if (end - start < MESSAGE_HEADER_BYTES) throw new DecodeError('incomplete message', { offset: start });
+    if (isTransactional(bytes[start + 1])) {
+      this.#messageCount++;
+      return 'go-on';
+    }
+    return this.#standAlone(bytes.readBigUInt64BE(start + 2));
   }
 
   #lsnAt(bytes: Buffer, body: number, end: number): bigint {

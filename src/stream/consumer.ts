@@ -5,15 +5,17 @@ import type { NextEventOptions } from '../options.js';
 import type { WalEvent } from '../pgoutput/event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { ConsumerPlace } from './consumer-place.js';
+import type { Decoded } from './decode-pipeline.js';
 import type { Intake } from './intake.js';
 import type { RawMessage } from './raw-batch.js';
+import type { TransactionAssembler, TransactionItem } from './transaction-assembler.js';
 
 /** A loop over events that are there already lets timers and sockets have their turn after this time. */
 const MAX_LOOP_MS = 10;
 /** Events of a quick consumer between two looks at the clock. It may turn slow at any of them, and the server waits. */
 const EVENTS_PER_CLOCK_CHECK = 8;
 
-type ConsumerStyle = 'events' | 'batches' | 'raw';
+type ConsumerStyle = 'events' | 'batches' | 'transactions' | 'raw';
 
 /** The stream's life, as far as its consumer takes part in it. */
 export interface StreamLife {
@@ -24,6 +26,8 @@ export interface StreamLife {
   /** Whether closing has begun; a start that fails after that is nobody's concern. */
   readonly closing: boolean;
   start(): Promise<void>;
+  /** For transactions, once the stream has started. SpillError when the folder for large ones cannot be used. */
+  openAssembler(): Promise<TransactionAssembler>;
   /** Ends the stream from the consumer's side. */
   close(): Promise<void>;
   /** Resolves when the stream is closed; rejects with the reason of an abort, once. */
@@ -46,6 +50,7 @@ export class Consumer {
   #pulling = false;
   /** Whether the consumer is in a loop, and so will come back. */
   #looping = false;
+  #assembler: TransactionAssembler | undefined;
   #drain: { readonly resolve: () => void } | undefined;
   #lastTickAt = 0;
   #eventsToClockCheck = 0;
@@ -72,6 +77,12 @@ export class Consumer {
     this.#choose('batches');
     this.#looping = true;
     return this.#iterate<WalBatch>(() => DONE);
+  }
+
+  transactions(): AsyncIterableIterator<TransactionItem> {
+    this.#choose('transactions');
+    this.#looping = true;
+    return this.#iterate(() => this.#nextInBatch() as IteratorResult<TransactionItem>);
   }
 
   rawMessages(): AsyncIterableIterator<RawMessage> {
@@ -120,9 +131,13 @@ export class Consumer {
     });
   }
 
-  /** The stream is closed: nobody needs to wait for the consumer any more. */
-  release(): void {
-    this.#drain?.resolve();
+  /** The stream is closed: nobody needs to wait for the consumer any more, and what was spilled goes. */
+  async close(): Promise<void> {
+    try {
+      await this.#assembler?.close();
+    } finally {
+      this.#drain?.resolve();
+    }
   }
 
   /** One consumer, one way: what a batch has given to one cannot be given to another. */
@@ -183,10 +198,12 @@ export class Consumer {
   }
 
   /** The next item of the current batch. That the consumer asks for it finishes the units before. */
-  #nextInBatch(): IteratorResult<WalEvent | RawMessage> {
+  #nextInBatch(): IteratorResult<WalEvent | RawMessage | TransactionItem> {
     const place = this.#place;
     if (place === undefined || this.#life.over) return DONE;
-    if (this.#finishesUnits) this.#intake.frontier.finishThrough(place.unitsPassed);
+    const { frontier } = this.#intake;
+    if (this.#finishesUnits) frontier.finishThrough(place.unitsPassed);
+    this.#assembler?.forget(frontier.firstUnfinished);
     if (this.#drain !== undefined && !place.inTransaction) return DONE;
     return place.next();
   }
@@ -206,10 +223,7 @@ export class Consumer {
       if (await this.#restWhenDue()) continue;
       const taken = this.#intake.take();
       if (taken !== undefined) {
-        this.#place =
-          this.#style === 'batches'
-            ? ConsumerPlace.wholeBatch(taken, this.#drain !== undefined)
-            : ConsumerPlace.inBatch(taken);
+        this.#place = await this.#enterBatch(taken);
         return 'taken';
       }
       const { ended } = queue;
@@ -242,6 +256,30 @@ export class Consumer {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #enterBatch(taken: Decoded): Promise<ConsumerPlace> {
+    switch (this.#style) {
+      case 'batches':
+        return ConsumerPlace.wholeBatch(taken, this.#drain !== undefined);
+      case 'transactions':
+        return ConsumerPlace.inTransactions(taken, await this.#assemble(taken));
+      default:
+        return ConsumerPlace.inBatch(taken);
+    }
+  }
+
+  /** The transactions that end in a batch. When they cannot be put together, nothing more can. */
+  async #assemble({ batch, cut }: Decoded): Promise<readonly TransactionItem[]> {
+    try {
+      this.#assembler ??= await this.#life.openAssembler();
+      return await this.#assembler.add(batch as WalBatch, cut.resumed);
+    } catch (error) {
+      // Closing takes the folder away from under it.
+      if (this.#life.over) return [];
+      await this.#life.close();
+      throw error;
     }
   }
 

@@ -58,8 +58,8 @@ export class DecodePipeline {
         bytes: cut.slab.bytes,
         start: cut.start,
         end: cut.end,
-        relations: cut.position.relations.slice(0, cut.relationsAtStart),
-        relationVersions: versionsDescribed(cut),
+        relations: cut.position.relations,
+        facts: cut.facts,
       });
       this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
     } else {
@@ -88,19 +88,15 @@ export class DecodePipeline {
 }
 
 function taskFrom(cut: CutBatch): DecodeTask {
-  const { position, slab, start, end, begin } = cut;
+  const { position, slab, start, end, facts, transaction } = cut;
   return {
     sequence: position.sequence,
     memory: slab.memory,
     start,
     end,
-    relations: position.relations.slice(0, cut.relationsAtStart).map(({ version, message }) => ({ version, message })),
-    relationVersions: versionsDescribed(cut),
-    begin,
+    relations: position.relations.map(({ version, message }) => ({ version, message })),
+    facts,
+    transaction,
     ordinal: position.start.ordinal,
   };
-}
-
-function versionsDescribed(cut: CutBatch): number[] {
-  return cut.position.relations.slice(cut.relationsAtStart).map((relation) => relation.version);
 }

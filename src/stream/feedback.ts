@@ -8,9 +8,9 @@ export interface FeedbackFacts {
   readonly keepalive: bigint;
   /** End of the contiguous run of finished units; `0n` while there is none. */
   readonly acknowledged: bigint;
-  /** Commits and stand-alone messages that were received and are not finished. */
+  /** Units of acknowledgement that were received and are not finished. */
   readonly unfinishedUnits: number;
-  /** A transaction was received half-way. */
+  /** A transaction was received half-way; not one that is streamed, which comes again whole. */
   readonly inTransaction: boolean;
   /** What was reported last. */
   readonly reported: StandbyPositions;

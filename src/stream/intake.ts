@@ -21,12 +21,16 @@ import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
 import { deafMs, judgeLiveness } from './liveness.js';
+import type { OpenStream } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
+import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 
 /** How long the server may take to end the COPY after we did. */
 const FINISH_TIMEOUT_MS = 2_000;
 const LIVENESS_CHECKS_PER_TIMEOUT = 8;
+/** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
+const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
 
 /**
  * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
@@ -59,14 +63,31 @@ export class Intake implements CopyBothHandler {
   #lagMs: number | undefined;
   #lastCommitUs: bigint | undefined;
 
+  /** What connections before this one have read. */
+  #bytesBefore = 0;
+  #readsBefore = 0;
+  /** Decides whether the stream goes on after its connection was lost. */
+  readonly #onLost: (error: unknown) => boolean;
+  /** How a connection ended that was not attached yet. */
+  #endedEarly: { readonly error: unknown } | undefined;
+  #shutdown = new ShutdownWatch(0);
+  #replyTimer: NodeJS.Timeout | undefined;
+
   #heardAt = performance.now();
+  /** Doubles with each silence that ends a connection before it got on: the server may be at something large. */
+  #livenessTimeoutMs: number;
+  #attachedAt = 0;
+  #receivedWhenAttached = 0n;
   #checkedAt = 0;
   #replyRequested = false;
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: ResolvedStreamOptions) {
+  /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
+  constructor(options: ResolvedStreamOptions, onLost: (error: unknown) => boolean) {
     this.#options = options;
+    this.#onLost = onLost;
+    this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, this.#onDecoded);
   }
@@ -76,7 +97,7 @@ export class Intake implements CopyBothHandler {
   }
 
   get #livenessIntervalMs(): number {
-    return this.#options.livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
+    return this.#livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
   }
 
   get inFlightBatches(): number {
@@ -108,9 +129,31 @@ export class Intake implements CopyBothHandler {
     return this.#copy;
   }
 
+  get bytesReceived(): number {
+    return this.#bytesBefore + (this.#copy?.bytesRead ?? 0);
+  }
+
+  get reads(): number {
+    return this.#readsBefore + (this.#copy?.reads ?? 0);
+  }
+
+  /** Every transaction that ends before it was received, so that a new connection can go on there. */
+  get resumeLsn(): bigint {
+    return maxLsn(this.frontier.lastReceivedLsn, this.#reported.flush);
+  }
+
+  /** Whether anything came since the connection was made, or it has lived for so long. */
+  progressedWithin(longMs: number): boolean {
+    return this.#received > this.#receivedWhenAttached || performance.now() - this.#attachedAt >= longMs;
+  }
+
   /** The server streams now, from a slot that is confirmed so far. */
-  attach(copy: CopyBoth, feedbackIntervalMs: number, confirmedFlushLsn: bigint): void {
+  attach(opened: OpenStream): void {
+    const { copy, feedbackIntervalMs, walSenderTimeoutMs, confirmedFlushLsn } = opened;
     this.#copy = copy;
+    this.#attachedAt = performance.now();
+    this.#receivedWhenAttached = this.#received;
+    this.#shutdown = new ShutdownWatch(walSenderTimeoutMs);
     this.#reported = { write: confirmedFlushLsn, flush: confirmedFlushLsn, apply: confirmedFlushLsn };
     this.#heardAt = performance.now();
     // A stream that ends at a position asks where the server is, which may pass that with keepalives alone.
@@ -118,7 +161,22 @@ export class Intake implements CopyBothHandler {
     this.#feedbackTimer = setInterval(() => this.sendStatus(ask), feedbackIntervalMs);
     if (ask) this.sendStatus(true);
     this.#checkedAt = this.#heardAt;
+    this.#replyRequested = false;
     this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#livenessIntervalMs);
+    const ended = this.#endedEarly;
+    this.#endedEarly = undefined;
+    if (ended !== undefined) this.onEnd(ended.error);
+  }
+
+  /** The connection is gone and another will follow: what came is kept, what comes again is passed over. */
+  #suspend(): void {
+    this.#cut();
+    this.#cutter.suspend();
+    this.#slab = undefined;
+    this.#bytesBefore = this.bytesReceived;
+    this.#readsBefore = this.reads;
+    this.#copy = undefined;
+    this.#keepalive = 0n;
   }
 
   /** What the consumer wants of batches; said once. */
@@ -223,13 +281,28 @@ export class Intake implements CopyBothHandler {
 
   onEnd(error: unknown): void {
     this.#stopTimers();
-    if (!this.#stopped) this.end(this.#endReason(error));
+    if (this.#stopped) return;
+    const copy = this.#copy;
+    if (copy === undefined) {
+      this.#endedEarly = { error };
+      return;
+    }
+    const reason = this.#endReason(error);
+    if (reason instanceof TimeoutError && this.#received === this.#receivedWhenAttached) {
+      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
+    } else {
+      this.#livenessTimeoutMs = this.#options.livenessTimeoutMs;
+    }
+    if (!this.#onLost(reason)) this.end(reason);
+    else this.#suspend();
   }
 
   /** Without them a process whose stream has ended can exit. */
   #stopTimers(): void {
     clearInterval(this.#feedbackTimer);
     clearInterval(this.#livenessTimer);
+    clearTimeout(this.#replyTimer);
+    this.#replyTimer = undefined;
   }
 
   #endReason(error: unknown): unknown {
@@ -244,6 +317,8 @@ export class Intake implements CopyBothHandler {
   }
 
   #onXLogData(bytes: Buffer, start: number, end: number): void {
+    this.#shutdown.reset();
+    if (this.#cutter.mayReplay) this.#cut();
     let verdict: StopVerdict;
     try {
       verdict = this.#cutter.add(bytes, start, end);
@@ -262,10 +337,33 @@ export class Intake implements CopyBothHandler {
     const { serverWalEnd, replyRequested } = parseKeepalive(bytes, start, end);
     this.#keepalive = serverWalEnd;
     if (serverWalEnd > this.#received) this.#received = serverWalEnd;
-    if (replyRequested) this.sendStatus(false);
+    if (replyRequested) this.#reply();
     const { stopLsn } = this.#options;
     if (stopLsn !== undefined && judgeKeepalive(serverWalEnd, this.#cutter.inTransaction, stopLsn) !== 'go-on') {
       this.end(undefined);
+    }
+  }
+
+  /** At once, except to a server in shutdown: that asks again at each reply. */
+  #reply(): void {
+    switch (this.#shutdown.asked(performance.now(), this.frontier.unfinished)) {
+      case 'reply':
+        this.sendStatus(false);
+        return;
+      case 'reply-later':
+        this.#replyTimer ??= setTimeout(() => {
+          this.#replyTimer = undefined;
+          this.sendStatus(false);
+        }, SHUTDOWN_REPLY_DELAY_MS);
+        return;
+      case 'leave': {
+        const host = this.#copy?.host ?? '';
+        this.sendStatus(false);
+        this.#copy?.destroy();
+        const message = `${host} is shutting down, and waits for what is not acknowledged`;
+        this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
+        return;
+      }
     }
   }
 
@@ -290,8 +388,11 @@ export class Intake implements CopyBothHandler {
   }
 
   #cut(): void {
-    const cut = this.#slab === undefined ? undefined : this.#cutter.cut(this.#slab);
-    if (cut === undefined) return;
+    if (this.#slab === undefined) return;
+    for (const cut of this.#cutter.cut(this.#slab)) this.#sendOn(cut);
+  }
+
+  #sendOn(cut: CutBatch): void {
     const { byteCount } = cut.position;
     const inline = shouldDecodeInline(byteCount, this.#batchesAhead, this.#options.transform !== undefined);
     this.#changesReceived += cut.changeCount;
@@ -334,7 +435,7 @@ export class Intake implements CopyBothHandler {
     if (copy.held) this.#heardAt = now;
     else this.#heardAt += deafMs(now - Math.max(this.#checkedAt, this.#heardAt), this.#livenessIntervalMs);
     this.#checkedAt = now;
-    const timeoutMs = this.#options.livenessTimeoutMs;
+    const timeoutMs = this.#livenessTimeoutMs;
     const silentMs = now - this.#heardAt;
     const verdict = judgeLiveness({ silentMs, timeoutMs, replyRequested: this.#replyRequested });
     if (verdict === 'ask') {
@@ -343,7 +444,7 @@ export class Intake implements CopyBothHandler {
     } else if (verdict === 'lost') {
       const { host } = copy;
       copy.destroy();
-      this.end(
+      this.onEnd(
         new TimeoutError(`${host} has said nothing for ${timeoutMs} ms`, { host, phase: 'streaming', timeoutMs }),
       );
     }

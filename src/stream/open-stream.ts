@@ -6,21 +6,29 @@ import { slotErrorFrom } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
 import { PgConnection } from '../connection/pg-connection.js';
-import { ConnectionError, ServerError } from '../errors.js';
+import type { SystemIdentity } from '../connection/system-identity.js';
+import { ConnectionError, ServerError, SlotError } from '../errors.js';
+import { Lsn } from '../lsn.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { startLogicalReplication } from '../protocol/commands.js';
 import { checkPgoutputOptions } from '../protocol/pgoutput-options.js';
 import { feedbackIntervalMs } from './feedback.js';
+import { judgeResume, type ResumePoint } from './resume-point.js';
 
 /** A stream that the server has begun to send. */
 export interface OpenStream {
   readonly copy: CopyBoth;
   readonly feedbackIntervalMs: number;
+  /** 0: none. */
+  readonly walSenderTimeoutMs: number;
   /** Where the slot is. */
   readonly confirmedFlushLsn: bigint;
   /** What is not wrong enough to keep the stream from starting, with the statements that mend it. */
   readonly warnings: readonly string[];
   readonly serverVersion: number;
+  /** Of the cluster; the same on its standbys. */
+  readonly systemIdentifier: string;
+  readonly timeline: number;
 }
 
 /**
@@ -33,10 +41,13 @@ export async function openStream(
   options: ResolvedStreamOptions,
   handler: CopyBothHandler,
   signal: AbortSignal,
+  resume?: ResumePoint,
 ): Promise<OpenStream> {
   const timeoutMs = options.livenessTimeoutMs;
-  const slot: WantedSlot = { ...options.slot, twoPhase: options.pgoutput.twoPhase };
-  const { host, walSenderTimeoutMs, warnings } = await check(options, slot, signal);
+  const slot = wantedSlot(options, resume);
+  const startLsn = resume?.lsn ?? options.startLsn;
+  const checked = await check(options, slot, startLsn, signal);
+  const { host, walSenderTimeoutMs, warnings } = checked;
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   try {
     if (connection.host !== host) {
@@ -44,15 +55,20 @@ export async function openStream(
       throw new ConnectionError(message, { host: connection.host, phase: 'startup' });
     }
     const { serverVersion } = connection;
+    const system = await connection.identifySystem({ timeoutMs, signal });
+    if (resume !== undefined) await checkSystem(connection, system, checked.inRecovery, resume, slot.name, signal);
     const ensured = await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
-    const { startLsn, pgoutput, maxMessageBytes } = options;
+    const { pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
       copy: await CopyBoth.start(connection, command, handler, { timeoutMs, signal, maxMessageBytes }),
       feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
+      walSenderTimeoutMs,
       confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
       warnings,
       serverVersion,
+      systemIdentifier: system.systemId,
+      timeline: system.timeline,
     };
   } catch (error) {
     await connection.close();
@@ -61,14 +77,47 @@ export async function openStream(
   }
 }
 
+/** A slot is created at the first start only: one that is made anew begins after a gap. */
+function wantedSlot({ slot, pgoutput }: ResolvedStreamOptions, resume: ResumePoint | undefined): WantedSlot {
+  if (resume === undefined) return { ...slot, twoPhase: pgoutput.twoPhase };
+  if (slot.temporary) {
+    throw new SlotError(
+      `slot ${slot.name} was temporary and went with its connection: what was committed after ${Lsn.format(resume.lsn)} is lost to this stream`,
+      { slotName: slot.name, reason: 'gap' },
+    );
+  }
+  return { ...slot, create: 'never', twoPhase: pgoutput.twoPhase };
+}
+
+async function checkSystem(
+  connection: PgConnection,
+  system: SystemIdentity,
+  inRecovery: boolean,
+  resume: ResumePoint,
+  slotName: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { systemId: systemIdentifier, timeline, xLogPos: walEnd } = system;
+  const isPromoted = systemIdentifier === resume.systemIdentifier && timeline !== resume.timeline;
+  const history = isPromoted ? await connection.timelineHistory(timeline, { signal }) : [];
+  const error = judgeResume(resume, { systemIdentifier, timeline, walEnd, inRecovery, history }, slotName);
+  if (error !== undefined) throw error;
+}
+
 interface Checked {
   readonly host: string;
   readonly walSenderTimeoutMs: number;
   readonly warnings: readonly string[];
+  readonly inRecovery: boolean;
 }
 
-async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: AbortSignal): Promise<Checked> {
-  const { startLsn, pgoutput, feedbackIntervalMs, livenessTimeoutMs: timeoutMs } = options;
+async function check(
+  options: ResolvedStreamOptions,
+  slot: WantedSlot,
+  startLsn: bigint,
+  signal: AbortSignal,
+): Promise<Checked> {
+  const { pgoutput, feedbackIntervalMs, livenessTimeoutMs: timeoutMs } = options;
   await using session = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   checkPgoutputOptions(pgoutput, session.serverVersion);
   const { publications } = pgoutput;
@@ -81,6 +130,6 @@ async function check(options: ResolvedStreamOptions, slot: WantedSlot, signal: A
   });
   const error = firstError(findings);
   if (error !== undefined) throw error;
-  const { walSenderTimeoutMs } = facts.server;
-  return { host: session.host, walSenderTimeoutMs, warnings: findings.map(findingText) };
+  const { walSenderTimeoutMs, inRecovery } = facts.server;
+  return { host: session.host, walSenderTimeoutMs, inRecovery, warnings: findings.map(findingText) };
 }

@@ -1,5 +1,7 @@
 import { isTransactional } from '../pgoutput/control-message.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
+import { STREAMED_XID_BYTES } from '../pgoutput/stream-message.js';
+import type { OpenTransaction } from '../pgoutput/transaction-context.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
 import type { CutBatch } from './batch-cutter.js';
@@ -19,17 +21,17 @@ export interface RawMessage {
 export class RawBatch implements Iterable<RawMessage> {
   readonly #bytes: Buffer;
   readonly #firstUnit: number;
-  readonly #inTransaction: boolean;
+  readonly #startsIn: OpenTransaction['kind'] | undefined;
 
   /** Copies the bytes: the slab goes back to the reader. */
   constructor(cut: CutBatch) {
     this.#bytes = Buffer.from(cut.slab.bytes.subarray(cut.start, cut.end));
     this.#firstUnit = cut.position.firstUnit;
-    this.#inTransaction = cut.begin !== undefined;
+    this.#startsIn = cut.transaction?.kind;
   }
 
   [Symbol.iterator](): RawCursor {
-    return new RawCursor(this.#bytes, this.#firstUnit, this.#inTransaction);
+    return new RawCursor(this.#bytes, this.#firstUnit, this.#startsIn);
   }
 }
 
@@ -39,11 +41,13 @@ export class RawCursor implements IterableIterator<RawMessage> {
   #at = 0;
   #unit: number;
   #inTransaction: boolean;
+  #inBlock: boolean;
 
-  constructor(bytes: Buffer, firstUnit: number, inTransaction: boolean) {
+  constructor(bytes: Buffer, firstUnit: number, startsIn: OpenTransaction['kind'] | undefined) {
     this.#bytes = bytes;
     this.#unit = firstUnit;
-    this.#inTransaction = inTransaction;
+    this.#inBlock = startsIn === 'streamed';
+    this.#inTransaction = startsIn !== undefined && !this.#inBlock;
   }
 
   get unitsPassed(): number {
@@ -81,13 +85,31 @@ export class RawCursor implements IterableIterator<RawMessage> {
   }
 
   #pass(data: Buffer): void {
-    if (data[0] === MessageTag.begin) {
-      this.#inTransaction = true;
-    } else if (data[0] === MessageTag.commit) {
-      this.#inTransaction = false;
-      this.#unit++;
-    } else if (data[0] === MessageTag.message && !isTransactional(data[1])) {
-      this.#unit++;
+    switch (data[0]) {
+      case MessageTag.begin:
+      case MessageTag.beginPrepare:
+        this.#inTransaction = true;
+        break;
+      case MessageTag.commit:
+      case MessageTag.prepare:
+        this.#inTransaction = false;
+        this.#unit++;
+        break;
+      case MessageTag.streamStart:
+        this.#inBlock = true;
+        break;
+      case MessageTag.streamStop:
+        this.#inBlock = false;
+        break;
+      case MessageTag.streamCommit:
+      case MessageTag.streamPrepare:
+      case MessageTag.commitPrepared:
+      case MessageTag.rollbackPrepared:
+        this.#unit++;
+        break;
+      case MessageTag.message:
+        if (!isTransactional(data[this.#inBlock ? 1 + STREAMED_XID_BYTES : 1])) this.#unit++;
+        break;
     }
   }
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, rm } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { SpillError } from '../errors.js';
 import { SpillFile } from './spill-file.js';
@@ -78,11 +77,6 @@ export class SpillDirectory {
       throw new SpillError(`cannot remove ${this.path}, which holds spilled transactions`, { path: this.path, cause });
     }
   }
-}
-
-/** Where transactions are spilled to unless the user says where. */
-export function defaultSpillDirectory(): string {
-  return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
 }
 
 /** Slot names are short and plain, but a hash cannot be mistaken for another slot's on any file system. */

@@ -14,6 +14,9 @@ export interface WalStreamStats {
   readonly reads: number;
   /** Milliseconds between reads now; 0 when every byte is read at once. */
   readonly readDelayMs: number;
+  /** Whether there is a connection now, and how often a lost one was made again. */
+  readonly connected: boolean;
+  readonly reconnects: number;
   /** Bytes and batches received and not yet taken by the consumer. */
   readonly inFlightBytes: number;
   readonly inFlightBatches: number;

@@ -9,15 +9,21 @@ import {
   type StopOptions,
   type WalStreamOptions,
 } from '../options.js';
-import { acknowledgementUnit, CommitEvent, MessageEvent, type WalEvent } from '../pgoutput/event.js';
+import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
+import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
 import { Intake } from './intake.js';
 import { LagProbe } from './lag-probe.js';
-import { openStream } from './open-stream.js';
+import { type OpenStream, openStream } from './open-stream.js';
 import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
+import { Reconnector } from './reconnector.js';
+import { SpillDirectory } from './spill-directory.js';
+import { type ConnectionResumed, streamChannels } from './stream-channels.js';
 import type { WalStreamStats } from './stream-stats.js';
+import type { PreparedTransaction, Transaction } from './transaction.js';
+import { TransactionAssembler, type TransactionItem } from './transaction-assembler.js';
 
 const STATS_SAMPLE_MS = 1_000;
 
@@ -35,11 +41,16 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   readonly #consumer: Consumer;
   readonly #lagProbe: LagProbe;
   readonly #rates = new RateMeter();
+  readonly #reconnector: Reconnector;
   #started: Promise<void> | undefined;
-  /** Gives up the start, when it is stopped or aborted before it has ended. */
-  readonly #starting = new AbortController();
+  /** While the connection is made again. */
+  #reconnecting: Promise<void> | undefined;
+  /** Gives up connecting, when the stream is stopped or aborted meanwhile. */
+  readonly #connecting = new AbortController();
   #closing: Promise<void> | undefined;
   #startedAt = 0;
+  /** The cluster that is streamed from. */
+  #system = { systemIdentifier: '', timeline: 0 };
   #warnings: readonly string[] = [];
   #sampler: NodeJS.Timeout | undefined;
 
@@ -50,7 +61,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
-    this.#intake = new Intake(this.#options);
+    this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
+    this.#reconnector = new Reconnector(this.#options.retry, this.#options.slot.name);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
@@ -87,6 +99,18 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     return this.#consumer.batches();
   }
 
+  /**
+   * Whole transactions, one at a time, in the order in which they were committed (or prepared, with `twoPhase`), without
+   * what was rolled back. What a prepared transaction came to, and messages that stand alone, come in between. Each is
+   * a unit of acknowledgement.
+   *
+   * A transaction that is too large for memory is kept on disk (`spill`), and removed from there when it is
+   * acknowledged or the stream ends. SpillError when that is impossible.
+   */
+  transactions(): AsyncIterableIterator<TransactionItem> {
+    return this.#consumer.transactions();
+  }
+
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
   rawMessages(): AsyncIterableIterator<RawMessage> {
     return this.#consumer.rawMessages();
@@ -101,11 +125,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   }
 
   /**
-   * Acknowledges, with `ack: 'manual'`: a commit event its transaction, a stand-alone message itself, an LSN every
-   * delivered transaction whose commitEndLsn is not beyond it. The server is told the contiguous frontier. Events of
-   * another stream, one before a restart for example, acknowledge nothing: they are delivered again.
+   * Acknowledges, with `ack: 'manual'`: a transaction itself, a commit or prepare event its transaction, a message that
+   * stands alone itself, an LSN every delivered transaction whose commitEndLsn is not beyond it. The server is told the
+   * contiguous frontier. What another stream gave, one before a restart for example, acknowledges nothing: it is
+   * delivered again.
    */
-  ack(position: bigint | CommitEvent | MessageEvent): void {
+  ack(position: bigint | AcknowledgeableEvent | Transaction | PreparedTransaction): void {
     if (this.#options.ack !== 'manual') {
       throw new ConfigurationError("ack() needs the option ack: 'manual'", { option: 'ack' });
     }
@@ -115,24 +140,22 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       frontier.finishUpTo(position);
       return;
     }
-    const unit =
-      position instanceof CommitEvent || position instanceof MessageEvent ? acknowledgementUnit(position) : undefined;
+    const unit = position instanceof UnitEvent ? acknowledgementUnit(position) : undefined;
     if (unit === undefined) {
       throw new ConfigurationError(
-        'ack() takes a commit event, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
+        'ack() takes a transaction, an event that commits or prepares a transaction or rolls a prepared one back, a message that stands alone, or an LSN: a change is acknowledged with its transaction',
         { option: 'ack' },
       );
     }
     // An event of another stream may bear the same number.
-    const end = position instanceof CommitEvent ? position.commitEndLsn : position.lsn;
-    if (frontier.endOf(unit) === end) frontier.finish(unit);
+    if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
   }
 
   /** Figures of this moment. */
   stats(): WalStreamStats {
     const intake = this.#intake;
     const { copy, pipeline, frontier } = intake;
-    const bytesReceived = copy?.bytesRead ?? 0;
+    const { bytesReceived } = intake;
     const [bytesPerSecond, changesPerSecond] = this.#rates.rates(performance.now(), [
       bytesReceived,
       intake.changesReceived,
@@ -146,8 +169,10 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       unitsReceived: frontier.nextUnit,
       bytesPerSecond,
       changesPerSecond,
-      reads: copy?.reads ?? 0,
+      reads: intake.reads,
       readDelayMs: copy?.readDelayMs ?? 0,
+      connected: copy !== undefined && !this.#over,
+      reconnects: this.#reconnector.reconnects,
       inFlightBytes: intake.inFlightBytes,
       inFlightBatches: intake.inFlightBatches,
       workers: this.#options.workers,
@@ -191,6 +216,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
         return stream.#closing !== undefined;
       },
       start: () => this.start(),
+      openAssembler: () => this.#openAssembler(),
       close: () => this.#close(),
       closed: () => this.#closed(),
     };
@@ -198,15 +224,15 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
 
   async #start(): Promise<void> {
     const { signal, transform } = this.#options;
-    const starting = this.#starting.signal;
-    const giveUp = () => this.#starting.abort(signal?.reason);
+    const starting = this.#connecting.signal;
+    const giveUp = () => this.#connecting.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
       if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
-      const opened = await openStream(this.#options, this.#intake, starting);
+      const opened = await this.#openFirst(starting);
       this.#warnings = opened.warnings;
-      this.#intake.attach(opened.copy, opened.feedbackIntervalMs, opened.confirmedFlushLsn);
+      this.#attach(opened);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
@@ -222,13 +248,67 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     if (signal?.aborted) this.#onAbort();
   }
 
+  async #openFirst(signal: AbortSignal): Promise<OpenStream> {
+    const open = () => openStream(this.#options, this.#intake, signal);
+    try {
+      return await open();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!this.#options.retriesStart) throw error;
+      const opened = await this.#reconnector.open(error, open, signal);
+      this.#reconnector.progressed();
+      return opened;
+    }
+  }
+
+  #attach(opened: OpenStream): void {
+    const { systemIdentifier, timeline } = opened;
+    this.#system = { systemIdentifier, timeline };
+    this.#intake.attach(opened);
+  }
+
+  /** Whether the stream goes on: then the connection is being made again. */
+  #onLost(error: unknown): boolean {
+    const { retry } = this.#options;
+    if (this.#over || this.#startedAt === 0) return false;
+    if (this.#intake.progressedWithin(retry.maxDelayMs)) this.#reconnector.progressed();
+    if (!this.#reconnector.canRetry(error)) return false;
+    this.#reconnecting = this.#reconnect(error);
+    return true;
+  }
+
+  async #reconnect(error: unknown): Promise<void> {
+    const { signal } = this.#connecting;
+    // Let the intake put its things in order first.
+    await Promise.resolve();
+    const point = { ...this.#system, lsn: this.#intake.resumeLsn };
+    const open = () => openStream(this.#options, this.#intake, signal, point);
+    try {
+      this.#attach(await this.#reconnector.open(error, open, signal));
+      const resumed: ConnectionResumed = { slot: this.#options.slot.name, lsn: point.lsn };
+      streamChannels.connectionResumed.publish(resumed);
+    } catch (failure) {
+      if (!signal.aborted) this.#intake.end(failure);
+    }
+  }
+
+  async #openAssembler(): Promise<TransactionAssembler> {
+    const { spill, slot } = this.#options;
+    const directory = new SpillDirectory(spill.directory, {
+      systemIdentifier: this.#system.systemIdentifier,
+      slot: slot.name,
+    });
+    await directory.clear();
+    return new TransactionAssembler(directory, spill.memoryBytes);
+  }
+
   readonly #onAbort = (): void => {
     this.#abortReason = { reason: this.#options.signal?.reason };
     void this.#close();
   };
 
   #sample(): void {
-    this.#rates.sample(performance.now(), [this.#intake.copy?.bytesRead ?? 0, this.#intake.changesReceived]);
+    this.#rates.sample(performance.now(), [this.#intake.bytesReceived, this.#intake.changesReceived]);
   }
 
   /** An abort is thrown to the consumer, once. */
@@ -248,14 +328,15 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   async #closeNow(): Promise<void> {
     clearInterval(this.#sampler);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    this.#starting.abort(stoppedError());
+    this.#connecting.abort(stoppedError());
     this.#intake.abort(undefined);
     try {
       // What is still starting is given up, and closes what it has opened.
       await this.#started?.catch(() => {});
+      await this.#reconnecting;
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
-      this.#consumer.release();
+      await this.#consumer.close();
     }
   }
 }

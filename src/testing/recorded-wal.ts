@@ -142,7 +142,8 @@ class RecordingIndex {
         // flags:Int8 prepareLsn:Int64 endLsn:Int64 prepareTime:Int64 xid:Int32
         return this.#end(part, endLsn, data.readUInt32BE(26));
       default:
-        return endLsn === undefined ? part : this.#end(part, endLsn);
+        // A message that stands alone can come inside a block, which goes on.
+        return endLsn === undefined || this.#unitEnds.inStreamedBlock ? part : this.#end(part, endLsn);
     }
   }
 

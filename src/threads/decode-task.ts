@@ -1,5 +1,5 @@
-import type { Begin } from '../pgoutput/control-message.js';
-import type { RelationSource } from '../pgoutput/transcoder.js';
+import type { OpenTransaction } from '../pgoutput/transaction-context.js';
+import type { RelationSource, StretchFacts } from '../pgoutput/transcoder.js';
 import type { TypesMode } from '../types/column-writer.js';
 import type { EncodedError } from './error-codec.js';
 
@@ -26,9 +26,9 @@ export interface DecodeTask {
   readonly start: number;
   readonly end: number;
   readonly relations: readonly RelationSource[];
-  readonly relationVersions: readonly number[];
+  readonly facts: StretchFacts;
   /** The transaction that the stretch begins in, and how many of its changes came before. */
-  readonly begin: Begin | undefined;
+  readonly transaction: OpenTransaction | undefined;
   readonly ordinal: number;
 }
 

@@ -39,7 +39,7 @@ export async function decode(task: DecodeTask): Promise<DecodeReply> {
     start: task.start,
     end: task.end,
     relations: task.relations,
-    relationVersions: task.relationVersions,
+    facts: task.facts,
   });
   const runner = await transformRunner();
   const transformed = await runner?.run(packed, positionOf(task, packed));
@@ -58,7 +58,7 @@ function positionOf(task: DecodeTask, packed: TranscodeResult): BatchPosition {
   return {
     sequence: task.sequence,
     start: {
-      transaction: task.begin === undefined ? undefined : new TransactionContext(task.begin),
+      transaction: task.transaction === undefined ? undefined : new TransactionContext(task.transaction),
       ordinal: task.ordinal,
     },
     firstUnit: 0,

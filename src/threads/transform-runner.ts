@@ -1,5 +1,12 @@
 import type { RowEvent } from '../pgoutput/event.js';
-import { EVENT_CODE_MASK, EVENT_WORDS, EventFlag, EventWord, isRowCode } from '../pgoutput/packed-batch.js';
+import {
+  EVENT_CODE_MASK,
+  EVENT_WORDS,
+  EventFlag,
+  EventWord,
+  isRowCode,
+  SUBXID_BYTES,
+} from '../pgoutput/packed-batch.js';
 import type { TranscodeResult } from '../pgoutput/transcoder.js';
 import { type BatchPosition, WalBatch } from '../pgoutput/wal-batch.js';
 import { PackWriter } from '../types/pack-writer.js';
@@ -43,6 +50,10 @@ export class TransformRunner {
     let row = 0;
     try {
       for (; at < index.length; at += EVENT_WORDS) {
+        if ((index[at] & EventFlag.streamed) !== 0) {
+          const rows = index[at + EventWord.oldStart];
+          append(out, data.subarray(rows - SUBXID_BYTES, rows));
+        }
         const start = out.position;
         if (isRowCode(index[at] & EVENT_CODE_MASK)) {
           if (this.#per === 'batch') values ??= await this.#transformBatch(events);

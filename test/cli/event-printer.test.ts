@@ -7,6 +7,7 @@ import { TableFilter } from '../../src/cli/table-filter.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import * as uncommitted from '../support/uncommitted-bytes.js';
 import { alone, table, transaction } from './events.js';
 
 const MESSAGE = { lsn: 0x105n, prefix: 'p', content: 'hi' };
@@ -42,6 +43,68 @@ describe('pretty', () => {
       'commit xid 700  up to 0/230',
     ]);
     assert.deepEqual(lines(alone(wire.message({ transactional: false, ...MESSAGE }))), ['message p "hi"']);
+  });
+});
+
+const PREPARED = { xid: 700, gid: "it's", prepareLsn: 0x200n, prepareEndLsn: 0x230n };
+const UNCOMMITTED = [
+  uncommitted.streamStart({ xid: 700, isFirst: true }),
+  uncommitted.inBlock(701, table(1, 'a', 'wanted')),
+  uncommitted.inBlock(701, wire.insert(1, ['1', null])),
+  uncommitted.streamStop(),
+  uncommitted.streamStart({ xid: 700, isFirst: false }),
+  uncommitted.streamStop(),
+  uncommitted.streamAbort({ xid: 700, subxid: 701 }),
+  uncommitted.streamCommit({ xid: 700, commitLsn: 0x200n, commitEndLsn: 0x230n }),
+  uncommitted.streamPrepare(PREPARED),
+  uncommitted.beginPrepare(PREPARED),
+  uncommitted.prepare(PREPARED),
+  uncommitted.commitPrepared({ ...PREPARED, commitLsn: 0x300n, commitEndLsn: 0x330n }),
+  uncommitted.rollbackPrepared({ ...PREPARED, rollbackEndLsn: 0x330n }),
+];
+
+describe('transactions that are sent before they commit', () => {
+  test('pretty', () => {
+    const plain = paletteFor({});
+    assert.deepEqual(
+      alone(...UNCOMMITTED).map((event) => prettyEvent(event, plain)),
+      [
+        'stream start xid 700  first',
+        '  relation a.wanted (id, note)',
+        '  insert a.wanted/701 id=1 note=null',
+        'stream stop xid 700',
+        'stream start xid 700',
+        'stream stop xid 700',
+        'stream abort xid 700/701',
+        'stream commit xid 700  up to 0/230',
+        'stream prepare "it\'s" xid 700  up to 0/230',
+        'begin prepare "it\'s" xid 700  2000-01-01T00:00:00.000Z',
+        'prepare "it\'s" xid 700  up to 0/230',
+        'commit prepared "it\'s" xid 700  up to 0/330',
+        'rollback prepared "it\'s" xid 700  up to 0/330',
+      ],
+    );
+  });
+
+  test('every end of one is acknowledged', () => {
+    const printer = new EventPrinter({ format: 'jsonl', tables: [], maxEvents: Number.POSITIVE_INFINITY });
+    const { text, acknowledge } = printer.print(alone(...UNCOMMITTED));
+    assert.equal(text.trim().split('\n').length, UNCOMMITTED.length);
+    assert.deepEqual(
+      acknowledge.map(({ kind }) => kind),
+      ['streamCommit', 'streamPrepare', 'prepare', 'commitPrepared', 'rollbackPrepared'],
+    );
+  });
+
+  test('--table shows blocks with the table, and what became of every transaction', () => {
+    const filter = new TableFilter([{ schema: 'a', table: 'wanted' }]);
+    assert.deepEqual(
+      alone(...UNCOMMITTED).flatMap((event) => filter.take(event).map(({ kind }) => kind)),
+      [
+        ...['streamStart', 'insert', 'streamStop', 'streamAbort', 'streamCommit', 'streamPrepare'],
+        ...['commitPrepared', 'rollbackPrepared'],
+      ],
+    );
   });
 });
 

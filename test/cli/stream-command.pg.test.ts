@@ -4,10 +4,13 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Lsn } from '../../src/lsn.js';
-import { connect, sharedServer, sql } from '../support/server.js';
+import { connect, needsMajor, sharedServer, sql } from '../support/server.js';
 import { Run, runToEnd } from './command-line.js';
 
-const server = sharedServer({ password: 'pass word' });
+const server = sharedServer({
+  password: 'pass word',
+  settings: { logical_decoding_work_mem: '64kB', max_prepared_transactions: '5' },
+});
 let sources = 0;
 
 /** A table, a publication and a slot of one name. */
@@ -152,6 +155,34 @@ describe('jsonl', () => {
     assert.deepEqual(
       inserts.map((event) => event.new),
       [{ id: 2, note: 'row 2' }],
+    );
+  });
+
+  test('--streaming prints a transaction in progress, --two-phase one that is prepared', {
+    skip: needsMajor(15, 'two_phase'),
+  }, async (t) => {
+    const source = await Source.open(t);
+    await source.client.query('BEGIN');
+    await source.insert(1, 1_000);
+    await source.client.query("PREPARE TRANSACTION 'printed'");
+    const flags = ['--format', 'jsonl', '--streaming', 'on', '--two-phase', '--proto-version', '3'];
+    const printed = async () => {
+      const { code, stdout } = await runToEnd(source.args(...flags, '--stop-lsn', await source.lsn()));
+      assert.equal(code, 0);
+      const events = stdout.split('\n').filter((line) => line !== '');
+      return events.map((line) => JSON.parse(line)).filter(({ kind }) => kind !== 'relation');
+    };
+    const events = await printed();
+    assert.equal(events[0].kind, 'streamStart');
+    assert.ok(events[1].subxid === events[0].xid && events[1].ordinal === undefined);
+    const { kind, gid, prepareEndLsn } = events.at(-1);
+    assert.deepEqual([kind, gid], ['streamPrepare', 'printed']);
+    assert.ok(Lsn.parse(prepareEndLsn) > 0n);
+    // It was acknowledged: only what became of it comes now.
+    await source.client.query("COMMIT PREPARED 'printed'");
+    assert.deepEqual(
+      (await printed()).map((event) => [event.kind, event.gid]),
+      [['commitPrepared', 'printed']],
     );
   });
 

@@ -1,6 +1,7 @@
 import { Slab, SlabPool } from '../../src/connection/slab.js';
-import { acknowledgementUnit, type WalEvent } from '../../src/pgoutput/event.js';
+import type { WalEvent } from '../../src/pgoutput/event.js';
 import { Transcoder, type TranscodeTask } from '../../src/pgoutput/transcoder.js';
+import { acknowledgementUnit, UnitEvent } from '../../src/pgoutput/unit-event.js';
 import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { COPY_DATA, scanFrames } from '../../src/protocol/frame-scan.js';
 import { XLOG_DATA_TAG } from '../../src/protocol/replication-message.js';
@@ -41,8 +42,7 @@ export function cutStream(
   const batches: CutBatch[] = [];
   const verdicts: StopVerdict[] = [];
   const cut = () => {
-    const batch = cutter.cut(slab);
-    if (batch !== undefined) batches.push(batch);
+    batches.push(...cutter.cut(slab));
   };
   scanFrames(slab.bytes, start, end, end, {
     onFrame: (type, bodyStart, bodyEnd) => {
@@ -57,13 +57,12 @@ export function cutStream(
 
 /** What the transcoder is asked to do with a batch. */
 export function taskOf(batch: CutBatch): TranscodeTask {
-  const { relations } = batch.position;
   return {
     bytes: batch.slab.bytes,
     start: batch.start,
     end: batch.end,
-    relations: relations.slice(0, batch.relationsAtStart),
-    relationVersions: relations.slice(batch.relationsAtStart).map(({ version }) => version),
+    relations: batch.position.relations,
+    facts: batch.facts,
   };
 }
 
@@ -90,6 +89,6 @@ export function decode(
 
 /** Everything that can be seen of an event, and its unit of acknowledgement. */
 export function eventFacts(event: WalEvent): Record<string, unknown> {
-  const unit = event.kind === 'commit' || event.kind === 'message' ? acknowledgementUnit(event) : undefined;
+  const unit = event instanceof UnitEvent ? acknowledgementUnit(event) : undefined;
   return { ...event.toObject(), unit };
 }

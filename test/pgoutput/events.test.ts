@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { inspect } from 'node:util';
-import { acknowledgementUnit, type RowEvent, type WalEvent } from '../../src/pgoutput/event.js';
+import type { RowEvent, WalEvent } from '../../src/pgoutput/event.js';
 import type { ReplicaIdentity } from '../../src/pgoutput/relation.js';
+import { acknowledgementUnit } from '../../src/pgoutput/unit-event.js';
 import { Oid } from '../../src/types/oids.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';

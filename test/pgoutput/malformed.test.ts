@@ -7,6 +7,7 @@ import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { Oid } from '../../src/types/oids.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import * as uncommitted from '../support/uncommitted-bytes.js';
 import { cutStream, decode, eventFacts, taskOf } from './batches.js';
 
 const LSN = 0x1_0000_0020n;
@@ -16,6 +17,8 @@ const COLUMNS = [
   { name: 'note', typeOid: Oid.text },
 ];
 const RELATION = wire.relation({ id: ID, schema: 's', table: 't', columns: COLUMNS });
+
+const PREPARED = { xid: 9, gid: 'gid', prepareLsn: 3n, prepareEndLsn: 4n };
 
 /** One of each message. */
 const MESSAGES: Readonly<Record<string, Buffer>> = {
@@ -35,6 +38,14 @@ const MESSAGES: Readonly<Record<string, Buffer>> = {
   truncate: wire.truncate([ID, ID], { cascade: true }),
   message: wire.message({ transactional: true, lsn: 3n, prefix: 'p', content: 'content' }),
   'message alone': wire.message({ transactional: false, lsn: 3n, prefix: 'p', content: 'content' }),
+  'stream start': uncommitted.streamStart({ xid: 9, isFirst: true }),
+  'stream stop': uncommitted.streamStop(),
+  'stream commit': uncommitted.streamCommit({ xid: 9, commitLsn: 3n, commitEndLsn: 4n }),
+  'begin prepare': uncommitted.beginPrepare(PREPARED),
+  prepare: uncommitted.prepare(PREPARED),
+  'stream prepare': uncommitted.streamPrepare(PREPARED),
+  'commit prepared': uncommitted.commitPrepared({ ...PREPARED, commitLsn: 5n, commitEndLsn: 6n }),
+  'rollback prepared': uncommitted.rollbackPrepared({ ...PREPARED, rollbackEndLsn: 6n }),
 };
 
 const BEFORE = [
@@ -43,16 +54,22 @@ const BEFORE = [
   wire.xLogData(LSN - 1n, wire.insert(ID, ['5', 'before'])),
 ];
 
+const BLOCK_BEFORE = [
+  wire.xLogData(LSN - 3n, uncommitted.streamStart({ xid: 9, isFirst: true })),
+  wire.xLogData(LSN - 1n, uncommitted.inBlock(10, RELATION)),
+  wire.xLogData(LSN - 1n, uncommitted.inBlock(10, wire.insert(ID, ['5', 'before']))),
+];
+
 interface Outcome {
   readonly kinds: readonly string[];
   readonly error: unknown;
 }
 
 /** Decodes `payload` after a transaction has begun, by cutter, transcoder and every property of the events. */
-function outcome(payload: Uint8Array): Outcome {
+function outcome(payload: Uint8Array, before: readonly Buffer[] = BEFORE): Outcome {
   let decoded: { events: { kind: string }[]; error: unknown };
   try {
-    decoded = decode([...BEFORE, wire.xLogData(LSN, payload)]);
+    decoded = decode([...before, wire.xLogData(LSN, payload)]);
     for (const event of decoded.events) {
       eventFacts(event as never);
       JSON.stringify(event);
@@ -60,7 +77,7 @@ function outcome(payload: Uint8Array): Outcome {
   } catch (error) {
     // The cutter's: it leaves the message out of the batch.
     if (!(error instanceof DecodeError)) throw error;
-    return { kinds: decode(BEFORE).events.map(({ kind }) => kind), error };
+    return { kinds: decode(before).events.map(({ kind }) => kind), error };
   }
   return { kinds: decoded.events.map(({ kind }) => kind), error: decoded.error };
 }
@@ -91,6 +108,43 @@ suite('one message of each kind', () => {
   }
 });
 
+suite('one message of each kind in a streamed block', () => {
+  for (const [name, message] of Object.entries(MESSAGES)) {
+    if (!'IUDTRYM'.includes(message.toString('latin1', 0, 1))) continue;
+    test(name, () => {
+      const payload = uncommitted.inBlock(11, message);
+      assert.equal(outcome(payload, BLOCK_BEFORE).error, undefined);
+      for (let length = 0; length < payload.length; length++) {
+        const { kinds, error } = outcome(payload.subarray(0, length), BLOCK_BEFORE);
+        assertLocated(error, payload.subarray(0, length));
+        assert.deepEqual(kinds, ['streamStart', 'relation', 'insert'], `${length} bytes`);
+      }
+      const longer = Buffer.concat([payload, Buffer.of(0)]);
+      assertLocated(outcome(longer, BLOCK_BEFORE).error, longer);
+    });
+  }
+
+  test('any bytes at all', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...'BCORYIUDTMSEcAbPKrpZ\0'), fc.uint8Array({ maxLength: 80 }), (tag, rest) => {
+        const bytes = Buffer.concat([Buffer.from(tag), rest]);
+        const { error } = outcome(bytes, BLOCK_BEFORE);
+        if (error !== undefined) assertLocated(error, bytes);
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
+test('a stream abort that is cut short', () => {
+  const payload = uncommitted.streamAbort({ xid: 9, subxid: 10, abortLsn: 5n });
+  for (let length = 1; length < payload.length; length++) {
+    // Without its position it is whole, of another protocol version.
+    if (length === 9) continue;
+    assertLocated(outcome(payload.subarray(0, length)).error, payload.subarray(0, length));
+  }
+});
+
 test('any change of any byte gives an event or a DecodeError with its place', () => {
   fc.assert(
     fc.property(
@@ -110,7 +164,7 @@ test('any change of any byte gives an event or a DecodeError with its place', ()
 
 test('any bytes at all', () => {
   fc.assert(
-    fc.property(fc.constantFrom(...'BCORYIUDTMAZ\0'), fc.uint8Array({ maxLength: 80 }), (tag, rest) => {
+    fc.property(fc.constantFrom(...'BCORYIUDTMSEcAbPKrpZ\0'), fc.uint8Array({ maxLength: 80 }), (tag, rest) => {
       const bytes = Buffer.concat([Buffer.from(tag), rest]);
       const { error } = outcome(bytes);
       if (error !== undefined) assertLocated(error, bytes);
@@ -176,7 +230,7 @@ suite('what is wrong', () => {
         start: 0,
         end: bytes.length,
         relations: [],
-        relationVersions: [],
+        facts: { startsInBlock: false, versionsFrom: [], strayAborts: [] },
       });
       assert.ok(error instanceof DecodeError, `${length} bytes after the tag`);
       assert.equal(index.length, 0);

@@ -8,6 +8,7 @@ import {
   dropReplicationSlot,
   type PgoutputOptions,
   type PgoutputRequest,
+  protoVersionFor,
   readReplicationSlot,
   resolvePgoutputOptions,
   startLogicalReplication,
@@ -120,12 +121,17 @@ describe('other slot commands', () => {
   });
 });
 
+/** 14 has 2, 15 has 3, 16 and later have 4. */
+function newestProtoVersion(serverVersion: number): number {
+  return Math.min(Math.floor(serverVersion / 10_000) - 12, 4);
+}
+
 describe('START_REPLICATION', () => {
   test('leaves out what is the default', () => {
     for (const version of VERSIONS) {
       assert.equal(
         startLogicalReplication({ slot: 's', startLsn: 0n, pgoutput: options() }, version),
-        `START_REPLICATION SLOT "s" LOGICAL 0/0 ("proto_version" '1', "publication_names" '"p"')`,
+        `START_REPLICATION SLOT "s" LOGICAL 0/0 ("proto_version" '${newestProtoVersion(version)}', "publication_names" '"p"')`,
       );
     }
   });
@@ -167,13 +173,12 @@ describe('START_REPLICATION', () => {
 });
 
 describe('options of pgoutput', () => {
-  test('the protocol version is the lowest that carries what is asked for', () => {
-    assert.equal(options().protoVersion, 1);
-    assert.equal(options({ streaming: 'on' }).protoVersion, 2);
-    assert.equal(options({ twoPhase: true }).protoVersion, 3);
-    assert.equal(options({ twoPhase: true, streaming: 'on' }).protoVersion, 3);
-    assert.equal(options({ streaming: 'parallel' }).protoVersion, 4);
-    assert.equal(options({ protoVersion: 3 }).protoVersion, 3);
+  test('the protocol version is what was asked for, or the newest that the server has', () => {
+    assert.equal(protoVersionFor(options(), 130_000), 1);
+    for (const version of VERSIONS) {
+      assert.equal(protoVersionFor(options(), version), newestProtoVersion(version));
+      assert.equal(protoVersionFor(options({ protoVersion: 1 }), version), 1);
+    }
   });
 
   const since: readonly (readonly [Omit<PgoutputRequest, 'publications'>, string, number])[] = [

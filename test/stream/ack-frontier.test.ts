@@ -98,6 +98,8 @@ test('is the contiguous run of finished units, whatever the order, and never goe
 test('a position that goes back counts as the one before it', () => {
   const frontier = new AckFrontier();
   for (const lsn of [100n, 90n, 120n]) frontier.receive(lsn);
+  // Its own end tells its event from another stream's.
+  assert.deepEqual([frontier.endOf(0), frontier.endOf(1), frontier.endOf(3)], [100n, 90n, undefined]);
   frontier.finish(0);
   frontier.finish(1);
   assert.equal(frontier.lsn, 100n);

@@ -3,13 +3,16 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { Slab, SlabPool } from '../../src/connection/slab.js';
 import { DecodeError } from '../../src/errors.js';
+import { Transcoder } from '../../src/pgoutput/transcoder.js';
+import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { AckFrontier } from '../../src/stream/ack-frontier.js';
 import { BatchCutter } from '../../src/stream/batch-cutter.js';
 import { RelationRegistry } from '../../src/stream/relation-registry.js';
 import { judgeKeepalive } from '../../src/stream/stop-position.js';
 import { modelStream } from '../pgoutput/arbitrary-stream.js';
-import { cutStream, decode, eventFacts } from '../pgoutput/batches.js';
+import { cutStream, decode, eventFacts, taskOf } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import * as uncommitted from '../support/uncommitted-bytes.js';
 
 suite('where it is cut', () => {
   test('makes no difference to any event', () => {
@@ -58,16 +61,8 @@ suite('where it is cut', () => {
     ].map((payload, at) => wire.xLogData(BigInt(at), payload));
     const { batches } = cutStream(frames, (at) => at >= 2);
     assert.deepStrictEqual(
-      batches.map(({ position, relationsAtStart }) => [
-        relationsAtStart,
-        position.relations.map(({ relation }) => relation.id),
-      ]),
-      [
-        [0, [1, 2, 3]],
-        [1, [2]],
-        [1, [2]],
-        [1, [1]],
-      ],
+      batches.map(({ position }) => position.relations.map(({ relation }) => relation.id)),
+      [[1, 2, 3], [2], [2], [1]],
     );
   });
 
@@ -83,11 +78,11 @@ suite('where it is cut', () => {
     frame.copy(slab.bytes, 0);
     frame.copy(slab.bytes, frame.length);
     const cutter = new BatchCutter(new RelationRegistry(), new AckFrontier(), undefined);
-    assert.equal(cutter.cut(slab), undefined);
+    assert.deepEqual(cutter.cut(slab), []);
     const cut = (at: number) => {
       cutter.add(slab.bytes, at + 5, at + frame.length);
       assert.equal(cutter.pendingBytes, frame.length);
-      const batch = cutter.cut(slab);
+      const [batch] = cutter.cut(slab);
       assert.equal(cutter.pendingBytes, 0);
       return batch;
     };
@@ -127,7 +122,7 @@ test('a malformed message is left out of the batch, and what came before is not'
         error.offset <= payload.length &&
         error.tag === (payload.length === 0 ? undefined : payload.toString('latin1', 0, 1)),
     );
-    assert.equal(cutter.cut(slab)?.end, good.length);
+    assert.equal(cutter.cut(slab)[0]?.end, good.length);
     assert.equal(frontier.nextUnit, 0);
   }
 });
@@ -163,6 +158,93 @@ suite('stopLsn', () => {
     assert.deepEqual(said, ['stop-before']);
     assert.equal(batches.length, 0);
     assert.equal(frontier.nextUnit, 0);
+  });
+
+  const streamStart = (walStart: bigint, xid: number, isFirst = true) =>
+    wire.xLogData(walStart, uncommitted.streamStart({ xid, isFirst }));
+  const streamStop = (walStart: bigint) => wire.xLogData(walStart, uncommitted.streamStop());
+  const streamCommit = (xid: number, commitLsn: bigint, commitEndLsn: bigint) =>
+    wire.xLogData(commitLsn, uncommitted.streamCommit({ xid, commitLsn, commitEndLsn }));
+
+  test('a streamed transaction that crosses it is the last; its later blocks may lie beyond', () => {
+    assert.deepEqual(
+      verdicts(streamStart(800n, 7), streamStop(900n), streamStart(1100n, 7, false), streamStop(1200n)),
+      ['go-on', 'go-on', 'go-on', 'go-on'],
+    );
+    assert.deepEqual(
+      verdicts(streamStart(800n, 7), streamStop(900n), streamCommit(7, 2000n, 2030n)).at(-1),
+      'stop-after',
+    );
+    assert.deepEqual(verdicts(streamStart(800n, 7), streamStop(900n), streamCommit(7, 900n, 930n)).at(-1), 'go-on');
+  });
+
+  test('a streamed transaction that begins at or after it does not come, and one that ends before it holds nothing', () => {
+    const { batches, verdicts: said } = cutStream([streamStart(1000n, 7)], undefined, STOP);
+    assert.deepEqual(said, ['stop-before']);
+    assert.equal(batches.length, 0);
+    const [batch] = cutStream([streamStart(800n, 7)], undefined, STOP).batches;
+    assert.equal(batch?.endsInTransaction, false);
+  });
+
+  test('prepared transactions, and what becomes of them', () => {
+    const prepared = { xid: 7, gid: 'g', prepareLsn: 1500n, prepareEndLsn: 1530n };
+    const commitPrepared = (commitLsn: bigint, commitEndLsn: bigint) =>
+      wire.xLogData(commitLsn, uncommitted.commitPrepared({ xid: 7, gid: 'g', commitLsn, commitEndLsn }));
+    const rollbackPrepared = (rollbackEndLsn: bigint) =>
+      wire.xLogData(rollbackEndLsn, uncommitted.rollbackPrepared({ ...prepared, rollbackEndLsn }));
+    const beginPrepare = (walStart: bigint) => wire.xLogData(walStart, uncommitted.beginPrepare(prepared));
+    const prepare = wire.xLogData(1500n, uncommitted.prepare(prepared));
+    assert.deepEqual(verdicts(beginPrepare(900n), prepare), ['go-on', 'stop-after']);
+    assert.deepEqual(verdicts(beginPrepare(1000n)), ['stop-before']);
+    assert.deepEqual(verdicts(wire.xLogData(1500n, uncommitted.streamPrepare(prepared))), ['stop-after']);
+    assert.deepEqual(verdicts(commitPrepared(900n, 999n), commitPrepared(999n, 1030n)), ['go-on', 'stop-after']);
+    assert.deepEqual(verdicts(commitPrepared(1000n, 1030n)), ['stop-before']);
+    assert.deepEqual(verdicts(rollbackPrepared(999n), rollbackPrepared(1000n)), ['go-on', 'stop-after']);
+    assert.deepEqual(verdicts(rollbackPrepared(1001n)), ['stop-before']);
+  });
+
+  suite('a transaction with an origin begins without a position: what follows judges it', () => {
+    const begins: Readonly<Record<string, Buffer>> = {
+      begin: begin(0n, 5000n),
+      beginPrepare: wire.xLogData(
+        0n,
+        uncommitted.beginPrepare({ xid: 1, gid: 'g', prepareLsn: 5000n, prepareEndLsn: 5030n }),
+      ),
+      streamStart: streamStart(0n, 7),
+    };
+    const before = [begin(800n, 900n), commit(900n, 990n)];
+    const origin = (walStart: bigint) => wire.xLogData(walStart, wire.origin({ originLsn: 5n, name: 'o' }));
+    const described = wire.xLogData(0n, uncommitted.inBlock(8, wire.relation({ id: 5, columns: [] })));
+    for (const [kind, first] of Object.entries(begins)) {
+      // Where the slab ends: nowhere, before it, after it, and after something else without a position.
+      for (const cutAfter of [[], [1], [2], [2, 3], [0, 1, 2, 3]]) {
+        const between = kind === 'streamStart' && cutAfter.includes(3) ? [described] : [];
+        const kinds = (walStart: bigint) => {
+          const frames = [...before, first, ...between, origin(walStart)];
+          const { batches, verdicts: said } = cutStream(frames, (at) => cutAfter.includes(at), STOP);
+          const transcoder = new Transcoder('lossless');
+          assert.deepEqual(
+            batches.map(({ position }) => position.sequence),
+            [...batches.keys()],
+          );
+          const events = batches.flatMap((batch) => {
+            const packed = transcoder.transcode(taskOf(batch));
+            assert.equal(packed.error, undefined);
+            return [...new WalBatch(batch.position, packed)].map((event) => event.kind);
+          });
+          assert.equal(
+            batches.reduce((sum, { position }) => sum + position.byteCount, 0),
+            (said.at(-1) === 'go-on' ? frames : before).reduce((sum, { length }) => sum + length, 0),
+          );
+          return { events, last: said.at(-1) };
+        };
+        test(`${kind}, cut after ${cutAfter.join()}`, () => {
+          assert.deepEqual(kinds(1000n), { events: ['begin', 'commit'], last: 'stop-before' });
+          const rest = between.length > 0 ? ['relation', 'origin'] : ['origin'];
+          assert.deepEqual(kinds(999n), { events: ['begin', 'commit', kind, ...rest], last: 'go-on' });
+        });
+      }
+    }
   });
 
   test('a message inside a transaction goes with it', () => {

@@ -43,9 +43,10 @@ export class Source {
     this.client = client;
   }
 
-  /** A stream from the slot; closed with the test. */
+  /** A stream from the slot; closed with the test. What it loses is an error, unless `retry` says otherwise. */
   stream(options: Partial<WalStreamOptions> = {}): WalStream {
     const stream = new WalStream({
+      retry: { maxAttempts: 0 },
       connection: this.server.connectionString(),
       slot: this.name,
       publications: this.name,

@@ -12,7 +12,7 @@ export class TcpProxy {
   cutAfterBytes = Number.POSITIVE_INFINITY;
   bytesForwarded = 0;
 
-  static async open(t: TestContext, port: number): Promise<TcpProxy> {
+  static async open(t: TestContext, to: number | (() => number)): Promise<TcpProxy> {
     const pairs = new Set<{ client: Socket; server: Socket }>();
     let proxy: TcpProxy | undefined;
     const listener = createServer((client) => {
@@ -20,7 +20,7 @@ export class TcpProxy {
         client.destroy();
         return;
       }
-      const pair = { client, server: connect(port, '127.0.0.1') };
+      const pair = { client, server: connect(typeof to === 'number' ? to : to(), '127.0.0.1') };
       pairs.add(pair);
       proxy.#join(pair.client, pair.server, true);
       proxy.#join(pair.server, pair.client, false);

@@ -187,10 +187,8 @@ export class EventComparer {
           identity: rowEntries(identity),
         };
       }
-      default: {
-        const unknown: never = kind;
-        return assert.fail(`an event of kind ${unknown}`);
-      }
+      default:
+        return assert.fail(`an event of kind ${kind}, which no committed transaction has`);
     }
   }
 

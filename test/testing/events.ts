@@ -29,6 +29,8 @@ export function streamFrom(from: FakeWalSender, options: Partial<WalStreamOption
     publications: SLOT,
     workers: 1,
     livenessTimeoutMs: PATIENCE_MS,
+    // A fault is to be seen, unless a test asks for more.
+    retry: { maxAttempts: 0 },
     ...options,
   });
 }

@@ -23,15 +23,15 @@ export function transformOf(module: string, exportName = 'default', rest: Partia
 }
 
 /** What a worker is told of a batch. */
-export function taskFor({ position, slab, start, end, begin, relationsAtStart }: CutBatch): DecodeTask {
+export function taskFor({ position, slab, start, end, facts, transaction }: CutBatch): DecodeTask {
   return {
     sequence: position.sequence,
     memory: slab.memory,
     start,
     end,
-    relations: position.relations.slice(0, relationsAtStart).map(({ version, message }) => ({ version, message })),
-    relationVersions: position.relations.slice(relationsAtStart).map(({ version }) => version),
-    begin,
+    relations: position.relations.map(({ version, message }) => ({ version, message })),
+    facts,
+    transaction,
     ordinal: position.start.ordinal,
   };
 }

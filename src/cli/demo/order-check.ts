@@ -44,7 +44,7 @@ export class OrderCheck {
         if (event.ordinal !== this.#ordinal || event.commitLsn !== this.#open?.commitLsn) {
           this.fail(`change ${event.ordinal} at ${Lsn.format(event.lsn)} comes where ${this.#ordinal} was due`);
         }
-        this.#ordinal = event.ordinal + 1;
+        this.#ordinal++;
         this.changes++;
         return;
     }

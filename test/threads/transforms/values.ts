@@ -51,9 +51,10 @@ export function position({ kind, schema, table, ordinal, xid, commitLsn, lsn }: 
 
 /** Keeps even rows, later than the odd ones are dropped, as the options say. */
 export async function evenLater(event: RowEvent, options: { delayMs: number; factor: number }): Promise<unknown> {
-  if (event.ordinal % 2 === 1) return undefined;
+  const { ordinal = 0 } = event;
+  if (ordinal % 2 === 1) return undefined;
   await new Promise((resolve) => setTimeout(resolve, Math.random() * options.delayMs));
-  return event.ordinal * options.factor;
+  return ordinal * options.factor;
 }
 
 /** One value for each event of a batch: how many there are, and the first is dropped. */

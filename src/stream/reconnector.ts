@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OpenStream } from './open-stream.js';
+import { type RetryPolicy, retryDelayMs, shouldRetry } from './retry-policy.js';
+import { type ConnectionLost, streamChannels } from './stream-channels.js';
+
+/** Opens a stream again, with pauses, for as long as that can help. */
+export class Reconnector {
+  readonly #policy: RetryPolicy;
+  readonly #slot: string;
+  /** In a row, without progress between them. */
+  #attempts = 0;
+  #reconnects = 0;
+
+  /** `slot` names the stream to those who listen. */
+  constructor(policy: RetryPolicy, slot: string) {
+    this.#policy = policy;
+    this.#slot = slot;
+  }
+
+  /** Times that a connection was made again. */
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  /** Whether {@link open} would make an attempt after this error. */
+  canRetry(error: unknown): boolean {
+    return shouldRetry(error, this.#attempts, this.#policy);
+  }
+
+  /** The stream got on: what failed before does not count any more. */
+  progressed(): void {
+    this.#attempts = 0;
+  }
+
+  /**
+   * After `error`, tries until `open` succeeds. Rejects with the last error when trying again cannot help or has been
+   * tried often enough, and with the signal's reason.
+   */
+  async open(error: unknown, open: () => Promise<OpenStream>, signal: AbortSignal): Promise<OpenStream> {
+    let lastError = error;
+    while (this.canRetry(lastError)) {
+      const attempt = ++this.#attempts;
+      const delayMs = retryDelayMs(attempt, this.#policy, Math.random());
+      const lost: ConnectionLost = { slot: this.#slot, error: lastError, attempt, delayMs };
+      streamChannels.connectionLost.publish(lost);
+      await pause(delayMs, signal);
+      try {
+        const opened = await open();
+        this.#reconnects++;
+        return opened;
+      } catch (failure) {
+        signal.throwIfAborted();
+        lastError = failure;
+      }
+    }
+    throw lastError;
+  }
+}
+
+async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  await sleep(delayMs, undefined, { signal }).catch(() => {});
+  signal.throwIfAborted();
+}

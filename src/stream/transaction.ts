@@ -1,0 +1,169 @@
+import { ConfigurationError } from '../errors.js';
+import { Lsn } from '../lsn.js';
+import { ChangeCursor, type ChangeEvent } from '../pgoutput/change-cursor.js';
+import type { Origin } from '../pgoutput/control-message.js';
+import type { CommitEvent } from '../pgoutput/event.js';
+import type { EventJson } from '../pgoutput/event-base.js';
+import { type JsonValue, jsonFromLsn } from '../pgoutput/event-json.js';
+import type { PrepareEvent, StreamPrepareEvent } from '../pgoutput/prepared-event.js';
+import type { StreamCommitEvent } from '../pgoutput/stream-event.js';
+import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
+import { acknowledgementUnit, UnitEvent } from '../pgoutput/unit-event.js';
+import type { TransactionStore } from './transaction-store.js';
+
+/** What was received of a transaction that has ended. */
+export interface ReceivedTransaction {
+  readonly xid: number;
+  readonly store: TransactionStore;
+  /** Subtransactions that were rolled back. */
+  readonly rolledBack: ReadonlySet<number>;
+  readonly origin: Origin | undefined;
+}
+
+/**
+ * The changes of a transaction in the order in which they were made, without what was rolled back to a savepoint.
+ * `ordinal` counts row changes and truncates from 0.
+ *
+ * `for await` works always, `for` when the transaction was not spilled to disk. Either may be repeated until the
+ * transaction is acknowledged or the stream has ended; then a spilled one is gone.
+ */
+export class TransactionChanges implements Iterable<ChangeEvent>, AsyncIterable<ChangeEvent> {
+  readonly #received: ReceivedTransaction;
+  readonly #context: TransactionContext;
+
+  constructor(received: ReceivedTransaction, identity: OpenTransaction) {
+    this.#received = received;
+    this.#context = new TransactionContext(identity);
+    this.#context.origin = received.origin;
+  }
+
+  /** Whether changes are on disk, so that only `for await` reads them. */
+  get spilled(): boolean {
+    return this.#received.store.spilled;
+  }
+
+  /** ConfigurationError when changes are on disk. */
+  [Symbol.iterator](): IterableIterator<ChangeEvent> {
+    if (this.spilled) {
+      throw new ConfigurationError('the transaction was spilled to disk: read its changes with `for await`', {
+        option: 'changes',
+      });
+    }
+    const { store, rolledBack } = this.#received;
+    return new ChangeCursor(this.#context, rolledBack, store.inMemory);
+  }
+
+  /** SpillError when the file with the changes cannot be read or is not as it was written. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ChangeEvent, void, undefined> {
+    const { store, rolledBack } = this.#received;
+    const cursor = new ChangeCursor(this.#context, rolledBack, []);
+    for await (const stretch of store.read()) {
+      cursor.enter(stretch);
+      for (let step = cursor.next(); !step.done; step = cursor.next()) yield step.value;
+    }
+  }
+}
+
+/** A committed transaction, whole. `stream.ack(transaction)` acknowledges it. */
+export class Transaction extends UnitEvent {
+  readonly xid: number;
+  readonly commitLsn: bigint;
+  /** Position after the commit record: what is acknowledged. */
+  readonly commitEndLsn: bigint;
+  /** When it was committed; milliseconds. */
+  readonly commitTime: Date;
+  /** Where it was first committed, when it was replicated from another server. */
+  readonly origin: Origin | undefined;
+  readonly changes: TransactionChanges;
+
+  constructor(commit: CommitEvent | StreamCommitEvent, received: ReceivedTransaction) {
+    super(acknowledgementUnit(commit), commit.commitEndLsn);
+    this.xid = received.xid;
+    this.commitLsn = commit.commitLsn;
+    this.commitEndLsn = commit.commitEndLsn;
+    this.commitTime = commit.commitTime;
+    this.origin = received.origin;
+    this.changes = new TransactionChanges(received, { kind: 'committed', begin: this });
+  }
+
+  override get kind(): 'transaction' {
+    return 'transaction';
+  }
+
+  override toObject() {
+    const { kind, xid, commitLsn, commitEndLsn, commitTime, origin, changes } = this;
+    return { kind, xid, commitLsn, commitEndLsn, commitTime, origin, changes };
+  }
+
+  /** The changes of a spilled transaction are left out, and `spilled` is true: write them one by one. */
+  override toJSON(): EventJson {
+    return {
+      kind: this.kind,
+      xid: this.xid,
+      commitLsn: jsonFromLsn(this.commitLsn),
+      commitEndLsn: jsonFromLsn(this.commitEndLsn),
+      commitTime: this.commitTime.toJSON(),
+      ...jsonFromReceived(this),
+    };
+  }
+}
+
+/**
+ * A transaction that was prepared for two-phase commit. The server does not send its changes again when it is
+ * committed: acknowledge it only when it is kept durably.
+ */
+export class PreparedTransaction extends UnitEvent {
+  /** The name in PREPARE TRANSACTION. */
+  readonly gid: string;
+  readonly xid: number;
+  /** LSN of the prepare record. */
+  readonly prepareLsn: bigint;
+  /** Position after the prepare record: what is acknowledged. */
+  readonly prepareEndLsn: bigint;
+  /** When it was prepared; milliseconds. */
+  readonly prepareTime: Date;
+  /** Where it was first committed, when it was replicated from another server. */
+  readonly origin: Origin | undefined;
+  readonly changes: TransactionChanges;
+
+  constructor(prepare: PrepareEvent | StreamPrepareEvent, received: ReceivedTransaction) {
+    super(acknowledgementUnit(prepare), prepare.prepareEndLsn);
+    this.gid = prepare.gid;
+    this.xid = received.xid;
+    this.prepareLsn = prepare.prepareLsn;
+    this.prepareEndLsn = prepare.prepareEndLsn;
+    this.prepareTime = prepare.prepareTime;
+    this.origin = received.origin;
+    this.changes = new TransactionChanges(received, { kind: 'prepared', prepared: this });
+  }
+
+  override get kind(): 'prepared' {
+    return 'prepared';
+  }
+
+  override toObject() {
+    const { kind, gid, xid, prepareLsn, prepareEndLsn, prepareTime, origin, changes } = this;
+    return { kind, gid, xid, prepareLsn, prepareEndLsn, prepareTime, origin, changes };
+  }
+
+  /** The changes of a spilled transaction are left out, and `spilled` is true: write them one by one. */
+  override toJSON(): EventJson {
+    return {
+      kind: this.kind,
+      gid: this.gid,
+      xid: this.xid,
+      prepareLsn: jsonFromLsn(this.prepareLsn),
+      prepareEndLsn: jsonFromLsn(this.prepareEndLsn),
+      prepareTime: this.prepareTime.toJSON(),
+      ...jsonFromReceived(this),
+    };
+  }
+}
+
+function jsonFromReceived({ origin, changes }: Transaction | PreparedTransaction): EventJson {
+  const json: EventJson = {};
+  if (origin !== undefined) json.origin = { name: origin.name, originLsn: Lsn.format(origin.originLsn) };
+  if (changes.spilled) json.spilled = true;
+  else json.changes = Array.from(changes, (change) => change.toJSON() as JsonValue);
+  return json;
+}
