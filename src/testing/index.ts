@@ -35,8 +35,9 @@
  *   sender.order({ kind: 'refuse', times: 2, sqlState: '57P03' });   the server is starting up
  *   sender.order({ kind: 'slice', bytes: 1 });                       every byte comes by itself
  *
- * `FakeWalSender.fromRecording(file)` replays what `pg-walstream stream --record file` has seen of a real server. A
- * recording holds the rows of its tables: treat it as their data.
+ * `FakeWalSender.fromRecording(file)` replays what `pg-walstream stream --record file` has seen of a real server. It ends
+ * with its last message: an idle stretch of WAL after that is not in it. A recording holds the rows of its tables: treat
+ * it as their data.
  *
  * It is a fake: nothing is decoded from WAL, publications have no tables, SQL is answered by recognition (give
  * `answerQuery` for more), replication is logical only, and values are text even to clients that ask for binary.

@@ -3,6 +3,7 @@ import { UnitEnds } from '../pgoutput/unit-ends.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import type { Recording, RecordingHeader } from '../protocol/recording.js';
 import { encodeXLogData, XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
+import { pluginRequest } from './taped-transaction.js';
 import type { StartRequest, WalSource, WalStep, WalSteps } from './wal-step.js';
 
 /**
@@ -30,6 +31,8 @@ export class RecordedWal implements WalSource {
   readonly endLsn: bigint;
   readonly #copyData: Buffer;
   readonly #pace: ReplayPace;
+  /** Whether it holds transactions in progress. */
+  readonly #isStreamed: boolean;
   readonly #parts: readonly RecordedPart[];
   readonly #writes: readonly Buffer[];
 
@@ -40,11 +43,17 @@ export class RecordedWal implements WalSource {
     const index = new RecordingIndex(recording.copyData);
     this.#parts = index.parts;
     this.#writes = pace === 'bulk' ? wholeMessages(recording.copyData, BULK_WRITE_BYTES) : [];
+    this.#isStreamed = index.isStreamed;
     this.startLsn = index.firstLsn;
     this.endLsn = index.lastLsn;
   }
 
   steps(request: StartRequest): WalSteps {
+    // No server sends what the client did not ask for.
+    if (this.#isStreamed && pluginRequest(request.options).streaming === 'off') {
+      const message = 'the recording holds transactions in progress: the client must ask for streaming';
+      return [{ kind: 'error', sqlState: '55000', message }];
+    }
     return this.#pace === 'bulk' ? this.#bulk() : this.#messages(request.startLsn);
   }
 
@@ -89,6 +98,7 @@ class RecordingIndex {
   readonly parts: RecordedPart[] = [];
   firstLsn = 0n;
   lastLsn = 0n;
+  isStreamed = false;
   /** Blocks of streamed transactions whose end has not come, by xid. */
   readonly #inProgress = new Map<number, RecordedPart[]>();
   readonly #unitEnds = new UnitEnds();
@@ -120,6 +130,7 @@ class RecordingIndex {
     const endLsn = this.#unitEnds.after(data);
     switch (data[0]) {
       case MessageTag.streamStart: {
+        this.isStreamed = true;
         const xid = data.readUInt32BE(1);
         const blocks = this.#inProgress.get(xid);
         if (blocks === undefined) this.#inProgress.set(xid, [part]);

@@ -10,9 +10,9 @@ import { ConfigurationError, ProtocolError } from '../../src/errors.js';
 import { Lsn } from '../../src/lsn.js';
 import { parseRecording, RecordingWriter } from '../../src/protocol/recording.js';
 import { WalStream } from '../../src/stream/wal-stream.js';
-import { FakeWalSender } from '../../src/testing/index.js';
+import { FakeWalSender, savepoint } from '../../src/testing/index.js';
 import { Run, runToEnd } from '../cli/command-line.js';
-import { eventsOf, insertsOf, ordersTape, SLOT, sender } from './events.js';
+import { eventsOf, failureOf, insertsOf, ordersTape, SLOT, sender } from './events.js';
 
 const HEADER = { serverVersion: 180004, systemId: '7', timeline: 3, database: 'd', slot: SLOT, publications: [SLOT] };
 
@@ -90,6 +90,32 @@ suite('replay', () => {
     assert.ok(rest.length < expected.length && rest.some((text) => text.includes('"relation"')));
     const ends = (texts: string[]) => texts.map((text) => JSON.parse(text));
     assert.deepEqual(ends(await eventsOf(replay, { ...options, startLsn })), ends(rest));
+  });
+
+  test('of transactions in progress and prepared ones, for clients that can take them', async (t) => {
+    const path = join(await folder(t), 'streamed.rec');
+    const { tape, insert } = ordersTape(1);
+    tape.transaction([insert(), savepoint([insert()], 'rolledBack'), insert()], { large: true });
+    tape.prepare('gid', [insert(), insert()], { large: true });
+    tape.commitPrepared('gid');
+    const slots = [{ name: SLOT, twoPhase: true }];
+    await using from = await sender(tape, { slots });
+    const stop = Lsn.format(tape.endLsn);
+    const run = await record(from, path, '--stop-lsn', stop, '--streaming', 'on', '--two-phase');
+    assert.equal(run.code, 0, run.stderr);
+    assert.equal(from.slot(SLOT)?.confirmedFlushLsn, tape.endLsn);
+
+    await using again = await sender(tape, { slots });
+    await using replay = await FakeWalSender.fromRecording(path, { slots });
+    const options = { streaming: 'on', twoPhase: true, stopLsn: tape.endLsn, ack: 'manual' } as const;
+    const expected = await eventsOf(again, options);
+    assert.ok(expected.some((text) => text.includes('"streamPrepare"')));
+    assert.deepEqual(await eventsOf(replay, options), expected);
+    const startLsn = JSON.parse(expected.find((text) => text.includes('"kind":"commit"')) ?? '{}').commitEndLsn;
+    const further = { ...options, startLsn: Lsn.parse(startLsn) };
+    assert.deepEqual(await eventsOf(replay, further), await eventsOf(again, further));
+    const error = await failureOf(replay, { twoPhase: true, stopLsn: tape.endLsn });
+    assert.match(error.message, /must ask for streaming/);
   });
 
   test('bulk: everything, in large writes, in a process of its own', async (t) => {
