@@ -1,8 +1,9 @@
 import { bench, do_not_optimize, run } from 'mitata';
-import { type ColumnFormat, columnWriter } from '../src/types/column-writer.js';
+import { type ColumnFormat, ColumnWriters } from '../src/types/column-writer.js';
 import { Oid } from '../src/types/oids.js';
 import { PackWriter } from '../src/types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../src/types/row-reader.js';
+import type { TypeDescriptor } from '../src/types/type-descriptor.js';
 
 /**
  * Nanoseconds per column value: `write` in the worker, from the wire to the packed row, and `read` on the main thread,
@@ -51,6 +52,38 @@ function textOf(length: number): (index: number) => string {
 }
 
 const DAY_MICROSECONDS = 86_400_000_000n;
+
+const PAIR_OID = 20_001;
+const HSTORE_OID = 20_002;
+const MOOD_OID = 20_003;
+const DESCRIPTORS: readonly TypeDescriptor[] = [
+  {
+    oid: PAIR_OID,
+    schema: 'public',
+    name: 'pair',
+    kind: 'composite',
+    fields: [
+      { name: 'id', typeOid: Oid.int4 },
+      { name: 'note', typeOid: Oid.text },
+    ],
+    earlierFields: [],
+  },
+  { oid: HSTORE_OID, schema: 'public', name: 'hstore', kind: 'base', send: 'hstore_send' },
+  { oid: MOOD_OID, schema: 'public', name: 'mood', kind: 'enum' },
+];
+
+/** Parts of a binary value: int32 as they are, strings behind their length. */
+function partsOf(...parts: readonly (number | string)[]): Buffer {
+  return Buffer.concat(
+    parts.map((part) => {
+      const text = typeof part === 'string' ? part : '';
+      const bytes = Buffer.alloc(4 + text.length);
+      bytes.writeInt32BE(typeof part === 'number' ? part : text.length);
+      bytes.write(text, 4);
+      return bytes;
+    }),
+  );
+}
 
 const SAMPLES: readonly Sample[] = [
   {
@@ -162,6 +195,25 @@ const SAMPLES: readonly Sample[] = [
         });
       }),
   },
+  { name: 'enum', oid: MOOD_OID, text: () => 'content', binary: () => Buffer.from('content') },
+  {
+    name: 'int4range',
+    oid: Oid.int4range,
+    text: (index) => `[${index},${index + 10})`,
+    binary: (index) => Buffer.concat([Buffer.of(2), partsOf(4, index, 4, index + 10)]),
+  },
+  {
+    name: 'composite of 2',
+    oid: PAIR_OID,
+    text: (index) => `(${index},"note ${index}")`,
+    binary: (index) => partsOf(2, Oid.int4, 4, index, Oid.text, `note ${index}`),
+  },
+  {
+    name: 'hstore of 2',
+    oid: HSTORE_OID,
+    text: (index) => `"a"=>"${index}", "b"=>NULL`,
+    binary: (index) => partsOf(2, 'a', String(index), 'b', -1),
+  },
 ];
 
 /** All values one after the other in shared memory, as in a slab; `ends[i]` to `ends[i + 1]` is value i. */
@@ -178,7 +230,7 @@ function slabOf(valueAt: (index: number) => Buffer | string): { slab: Buffer; en
 
 function addBenches(sample: Sample, format: ColumnFormat): void {
   const { slab, ends } = slabOf(format === 'text' ? sample.text : sample.binary);
-  const writer = columnWriter(sample.oid, format, 'lossless');
+  const writer = new ColumnWriters('lossless', DESCRIPTORS).writer(sample.oid, format);
   const rowEnds = new Int32Array(VALUE_COUNT + 1);
   const writeAll = (): void => {
     out.position = 0;

@@ -95,5 +95,7 @@ export { PreparedTransaction, Transaction, type TransactionChanges } from './str
 export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
-export type { TypesMode } from './types/column-writer.js';
+export type { RangeValue } from './types/range-value.js';
+export type { TypeOverride, TypeParserModule, TypesOptions } from './types/type-options.js';
+export type { TypesMode } from './types/type-rules.js';
 export { UNCHANGED } from './types/unchanged.js';

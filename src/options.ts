@@ -16,7 +16,8 @@ import {
 } from './protocol/pgoutput-options.js';
 import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
 import type { TransformSource } from './threads/decode-task.js';
-import type { TypesMode } from './types/column-writer.js';
+import { type ResolvedTypes, resolveTypes, type TypesOptions } from './types/type-options.js';
+import type { TypesMode } from './types/type-rules.js';
 
 /** Which slot to stream from, and what to do when it is not there. */
 export interface SlotOptions {
@@ -101,8 +102,28 @@ export interface WalStreamOptions {
   readonly maxInFlightBytes?: number;
   /** Longest message accepted from the server. Default: 256 MiB. */
   readonly maxMessageBytes?: number;
-  /** What column values become: `lossless` (default) or `text`, the server's text. */
-  readonly types?: TypesMode;
+  /**
+   * What column values become. `lossless` (default), `pg` (what node-postgres gives) or `text` (the server's text), the
+   * latter two with text transfer only; or an object with a mode and {@link TypesOptions.overrides} for single types.
+   *
+   * Lossless values are the same in text and binary transfer, names of `reg*` types excepted:
+   * - int8 a bigint; int2, int4, oid, float4, float8 numbers; numeric, money, interval strings
+   * - date, time, timestamp strings in ISO form, microseconds kept, expanded years, `infinity`
+   * - bytea a Buffer; json and jsonb parsed, so that numbers beyond double precision lose digits (override: `text`)
+   * - arrays arrays, nested, `null` where NULL; lower bounds are dropped
+   * - ranges `{ lower, upper, lowerInclusive, upperInclusive }`, a bound `null` where there is none, or `{ empty: true }`;
+   *   multiranges arrays of these
+   * - composites objects keyed by field name; enums strings; domains what their base type is
+   * - hstore an object of strings and nulls; citext, ltree and every other type the server's text
+   *
+   * What types that are not built in are made of is asked of the catalog, over a session of its own, and kept. Without an
+   * answer they are the server's text or, in binary transfer, a Buffer; `stream.warnings` says so. A composite value
+   * from before or after its type was altered is read by the fields that the stream has known, if they fit, else it is
+   * the server's text; the server does not say when a type is altered, so other fields of the same number and types are
+   * taken for those that were known. A binary value of a type whose binary form nobody knows is a Buffer, also
+   * where an override asks for its text.
+   */
+  readonly types?: TypesMode | TypesOptions;
   readonly transform?: TransformOptions;
   /** Bound on one batch in a worker, transform included. Default: 30 000. */
   readonly transformTimeoutMs?: number;
@@ -149,7 +170,7 @@ export interface ResolvedStreamOptions {
   readonly workers: number;
   readonly maxInFlightBytes: number;
   readonly maxMessageBytes: number;
-  readonly types: TypesMode;
+  readonly types: ResolvedTypes;
   readonly transform: TransformSource | undefined;
   readonly transformTimeoutMs: number;
   readonly spill: Required<SpillOptions>;
@@ -224,8 +245,6 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     messages: flag(options.messages, 'messages'),
     origin: oneOf(options.origin, 'origin', ['any', 'none'] as const, 'any'),
   });
-  const types = oneOf(options.types, 'types', ['lossless', 'text'] as const, 'lossless');
-  if (types === 'text' && pgoutput.binary) throw wrong('types', "'text' needs text transfer: binary must be false");
   return {
     connection: resolveConnectionConfig(options.connection),
     slot: slotFrom(options.slot),
@@ -241,7 +260,11 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
       16 * 1024 * 1024,
     ),
     maxMessageBytes: integer(options.maxMessageBytes, 'maxMessageBytes', 65_536, GIBIBYTE, DEFAULT_MAX_MESSAGE_BYTES),
-    types,
+    types: resolveTypes(options.types, {
+      binary: pgoutput.binary,
+      hasTransform: options.transform !== undefined,
+      moduleUrl: moduleUrlFrom,
+    }),
     transform: transformFrom(options.transform),
     transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
     spill: spillFrom(options.spill),
@@ -315,7 +338,7 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
   if (typeof exportName !== 'string' || exportName === '')
     throw wrong('transform.export', 'must be the name of a function');
   return {
-    moduleUrl: moduleUrlFrom(transform.module),
+    moduleUrl: moduleUrlFrom(transform.module, 'transform.module'),
     exportName,
     per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
     options: cloneable(transform.options, 'transform.options'),
@@ -369,9 +392,9 @@ function defaultSpillDirectory(): string {
   return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
 }
 
-function moduleUrlFrom(module: string | URL): string {
+function moduleUrlFrom(module: string | URL, option: string): string {
   if (module instanceof URL) return module.href;
-  if (typeof module !== 'string' || module === '') throw wrong('transform.module', 'must be a URL or an absolute path');
+  if (typeof module !== 'string' || module === '') throw wrong(option, 'must be a URL or an absolute path');
   if (/^(file|data|node):/.test(module)) return module;
   return pathToFileURL(module).href;
 }

@@ -57,7 +57,29 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
   origin: ['some', '', 1, null].map((origin) => ({ origin })),
   startLsn: ['0/1', 1, null, -1n, 2n ** 64n].map((startLsn) => ({ startLsn })),
   stopLsn: ['0/1', 1, null, -1n, 2n ** 64n].map((stopLsn) => ({ stopLsn })),
-  types: [{ types: 'js' }, { types: null }, { types: 'text', binary: true }],
+  types: [{ types: 'js' }, { types: null }, { types: 5 }, ...['text', 'pg'].map((types) => ({ types, binary: true }))],
+  'types.mode': [
+    ...['js', null, 5, () => {}].map((mode) => ({ types: { mode } })),
+    { types: { mode: 'pg' }, binary: true },
+  ],
+  'types.modes': [{ types: { modes: 'pg' } }],
+  'types.overrides': [null, [], 5, 'int8'].map((overrides) => ({ types: { overrides } })),
+  'types.overrides.int8': [
+    ...['js', null, 5, undefined].map((override) => ({ types: { overrides: { int8: override } } })),
+    { types: { overrides: { int8: () => 1 } }, transform: { module: '/m.js' } },
+  ],
+  'types.overrides.int8.module': [{}, { module: '' }, { module: 5 }].map((int8) => ({
+    types: { overrides: { int8 } },
+  })),
+  'types.overrides.int8.export': [5, null, ''].map((name) => ({
+    types: { overrides: { int8: { module: '/m.js', export: name } } },
+  })),
+  'types.overrides.int8.exports': [{ types: { overrides: { int8: { module: '/m.js', exports: 'a' } } } }],
+  'types.overrides.bigint': [{ types: { overrides: { bigint: 'text' } } }],
+  'types.overrides.int4[]': [{ types: { overrides: { 'int4[]': 'text' } } }],
+  'types.overrides.0': [{ types: { overrides: { 0: 'text' } } }],
+  'types.overrides.4294967296': [{ types: { overrides: { 4294967296: 'text' } } }],
+  'types.overrides.': [{ types: { overrides: { '': 'text' } } }],
   transform: [{ transform: null }, { transform: 'module.js' }, { transform: () => {} }],
   'transform.module': [{}, { module: '' }, { module: 5 }, { module: null }].map((transform) => ({ transform })),
   'transform.export': [5, null, {}, ''].map((name) => ({ transform: { module: '/m.js', export: name } })),
@@ -107,7 +129,7 @@ suite('options of WalStream', () => {
       stopLsn: undefined,
       maxInFlightBytes: 16 * 1024 * 1024,
       maxMessageBytes: 256 * 1024 * 1024,
-      types: 'lossless',
+      types: { source: { mode: 'lossless', overrides: [] }, functions: [] },
       transform: undefined,
       transformTimeoutMs: 30_000,
       ack: 'auto',
@@ -121,6 +143,23 @@ suite('options of WalStream', () => {
     assert.equal(rest.pgoutput.streaming, 'off');
     assert.equal(rest.pgoutput.twoPhase, false);
     assert.equal(rest.pgoutput.binary, false);
+  });
+
+  test('types: modes, functions and modules', () => {
+    const parse = (text: string) => text;
+    const overrides = { 20: 'text', 'public.mood': parse, x: { module: '/m.js' }, y: { module: '/n.js', export: 'z' } };
+    assert.deepEqual(resolve({ types: { mode: 'pg', overrides } }).types, {
+      source: {
+        mode: 'pg',
+        overrides: [
+          ['20', 'text'],
+          ['public.mood', { kind: 'function', index: 0 }],
+          ['x', { kind: 'module', moduleUrl: 'file:///m.js', exportName: 'default' }],
+          ['y', { kind: 'module', moduleUrl: 'file:///n.js', exportName: 'z' }],
+        ],
+      },
+      functions: [parse],
+    });
   });
 
   for (const [option, cases] of Object.entries(WRONG)) {

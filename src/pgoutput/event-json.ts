@@ -1,5 +1,8 @@
 import { Lsn } from '../lsn.js';
+import { define } from '../types/own-property.js';
 import { UNCHANGED } from '../types/unchanged.js';
+
+export { define } from '../types/own-property.js';
 
 /** A row as users see it: column values by column name. */
 export type Row = Record<string, unknown>;
@@ -43,15 +46,6 @@ export function jsonFromRow(row: Row): { [key: string]: JsonValue } {
 /** Names of the columns whose TOAST value the server did not send. */
 export function unchangedColumns(row: Row): string[] {
   return Object.keys(row).filter((name) => row[name] === UNCHANGED);
-}
-
-/** Sets an own property, also one named `__proto__`. */
-export function define<T>(target: Record<string, T>, name: string, value: T): void {
-  if (name === '__proto__') {
-    Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
-  } else {
-    target[name] = value;
-  }
 }
 
 /** LSN as text, or `undefined` where there is none, which JSON leaves out. */

@@ -9,7 +9,7 @@
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export { ConfigurationError, DecodeError } from '../errors.js';
-export type { TypesMode } from '../types/column-writer.js';
+export type { TypesMode } from '../types/type-rules.js';
 export { UNCHANGED } from '../types/unchanged.js';
 export { PgoutputDecoder } from './decoder.js';
 export { encodeMessage } from './encoder.js';

@@ -1,5 +1,8 @@
-import { type ColumnWriter, columnWriter, type TypesMode } from '../types/column-writer.js';
-import type { RelationVersion } from './relation.js';
+import { DecodeError } from '../errors.js';
+import { type ColumnFormat, type ColumnWriter, ColumnWriters } from '../types/column-writer.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
+import { type TypeRules, type TypesMode, typeRulesFrom } from '../types/type-rules.js';
+import type { Relation, RelationVersion } from './relation.js';
 
 /** How the columns of one relation version are packed: looked up once, used for every row. */
 export interface RelationPlan {
@@ -10,12 +13,44 @@ export interface RelationPlan {
   readonly identity: Uint8Array;
 }
 
-export function planRelation(version: RelationVersion, types: TypesMode): RelationPlan {
-  const { columns } = version.relation;
+/** `version` then also reads its rows by the same rules. */
+export function planRelation(
+  version: RelationVersion,
+  types: TypesMode | TypeRules,
+  descriptors: readonly TypeDescriptor[] = [],
+): RelationPlan {
+  const { relation } = version;
+  const rules = typeRulesFrom(types);
+  version.useTypes(rules, descriptors);
+  const writers = new ColumnWriters(rules, descriptors);
   return {
     version,
-    textWriters: columns.map((column) => columnWriter(column.typeOid, 'text', types)),
-    binaryWriters: columns.map((column) => columnWriter(column.typeOid, 'binary', types)),
-    identity: Uint8Array.from(columns, (column) => (column.isIdentity ? 1 : 0)),
+    textWriters: columnWriters(relation, writers, 'text', rules.callModules),
+    binaryWriters: columnWriters(relation, writers, 'binary', rules.callModules),
+    identity: Uint8Array.from(relation.columns, (column) => (column.isIdentity ? 1 : 0)),
+  };
+}
+
+function columnWriters(
+  { id, schema, table, columns }: Relation,
+  writers: ColumnWriters,
+  format: ColumnFormat,
+  callModules: boolean,
+): ColumnWriter[] {
+  return columns.map(({ name, typeOid }) => {
+    const writer = writers.writer(typeOid, format);
+    // A user's module may throw anything; what it throws may hold the value and goes no further.
+    return callModules ? namingWriter(writer, `${JSON.stringify(name)} of ${schema}.${table}`, id) : writer;
+  });
+}
+
+function namingWriter(writer: ColumnWriter, column: string, relationId: number): ColumnWriter {
+  return (source, start, end, out) => {
+    try {
+      writer(source, start, end, out);
+    } catch (error) {
+      if (error instanceof DecodeError) throw error;
+      throw new DecodeError(`the parser module of column ${column} failed`, { offset: start, relationId });
+    }
   };
 }

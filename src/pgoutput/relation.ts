@@ -1,6 +1,8 @@
 import { DecodeError } from '../errors.js';
 import { ByteReader } from '../protocol/byte-reader.js';
-import { createRowReader, type RowReader } from '../types/row-reader.js';
+import { createRowReader, type Deferral, type RowReader } from '../types/row-reader.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
+import type { TypeRules } from '../types/type-rules.js';
 import { type Flagged, withFlags } from './flags.js';
 
 /** Which columns identify a row in Update and Delete: `pg_class.relreplident`. */
@@ -73,6 +75,8 @@ export class RelationVersion {
   readonly message: Uint8Array;
   #rowReader: RowReader | undefined;
   #keyReader: RowReader | undefined;
+  #rules: TypeRules | undefined;
+  #types: readonly TypeDescriptor[] | undefined;
 
   constructor(version: number, message: Uint8Array) {
     this.version = version;
@@ -81,17 +85,41 @@ export class RelationVersion {
     this.relation = parseRelation(bytes, 0, bytes.length);
   }
 
+  /** Types of its columns, and those these are made of, as far as they are not built in; undefined until known. */
+  get types(): readonly TypeDescriptor[] | undefined {
+    return this.#types;
+  }
+
+  /** Said before rows are decoded; again when the types are known better. */
+  useTypes(rules: TypeRules, types: readonly TypeDescriptor[]): void {
+    this.#rules = rules;
+    this.#types = types;
+  }
+
   /** Reads packed rows of all columns. */
   get rowReader(): RowReader {
-    this.#rowReader ??= createRowReader(this.relation.columns.map((column) => column.name));
+    this.#rowReader ??= this.#createReader(this.relation.columns);
     return this.#rowReader;
   }
 
   /** Reads packed keys: the columns of the replica identity only. */
   get keyReader(): RowReader {
-    this.#keyReader ??= createRowReader(
-      this.relation.columns.filter((column) => column.isIdentity).map((column) => column.name),
-    );
+    this.#keyReader ??= this.#createReader(this.relation.columns.filter((column) => column.isIdentity));
     return this.#keyReader;
+  }
+
+  #createReader(columns: readonly RelationColumn[]): RowReader {
+    const names = columns.map((column) => column.name);
+    return createRowReader(names, this.#rules?.defer ? this.#deferral(this.#rules, columns) : undefined);
+  }
+
+  #deferral(rules: TypeRules, columns: readonly RelationColumn[]): Deferral {
+    const { id, schema, table } = this.relation;
+    return {
+      parsers: rules.parsers,
+      columnNames: columns.filter(({ typeOid }) => rules.mayDefer(typeOid)).map((column) => column.name),
+      relation: `${schema}.${table}`,
+      relationId: id,
+    };
   }
 }

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DecodeError } from '../errors.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
-import type { TypesMode } from '../types/column-writer.js';
 import { PackWriter } from '../types/pack-writer.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
+import type { TypeRules, TypesMode } from '../types/type-rules.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
 import { locateDecodeError } from './decode-location.js';
 import { EventIndex } from './event-index.js';
@@ -33,6 +35,8 @@ const NO_OFFSET = -1;
 export interface RelationSource {
   readonly version: number;
   readonly message: Uint8Array;
+  /** The types of its columns that are not built in, and those these are made of. */
+  readonly types?: readonly TypeDescriptor[] | undefined;
 }
 
 /** What whoever cut a stretch out of the stream knows of its messages, and its bytes do not say. */
@@ -72,7 +76,7 @@ export interface TranscodeResult extends PackedBatch {
  * between calls; these are a cache only, every task brings the versions that it needs.
  */
 export class Transcoder {
-  readonly #types: TypesMode;
+  readonly #types: TypesMode | TypeRules;
   readonly #out = new PackWriter(INITIAL_DATA_BYTES);
   readonly #index = new EventIndex();
   readonly #plans = new Map<number, RelationPlan>();
@@ -90,7 +94,7 @@ export class Transcoder {
   #strayAborts: readonly number[] = [];
   #straysPassed = 0;
 
-  constructor(types: TypesMode) {
+  constructor(types: TypesMode | TypeRules) {
     this.#types = types;
   }
 
@@ -158,11 +162,12 @@ export class Transcoder {
     this.#batchPlans = task.relations.map((source) => this.#planOf(source));
   }
 
-  #planOf({ version, message }: RelationSource): RelationPlan {
+  #planOf({ version, message, types = NO_TYPES }: RelationSource): RelationPlan {
     const known = this.#plans.get(version);
     // Numbers count within one stream, and a decoder may outlive it: only the same description is the same version.
-    if (known !== undefined && Buffer.compare(known.version.message, message) === 0) return known;
-    const plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types);
+    const isKnown = known !== undefined && Buffer.compare(known.version.message, message) === 0;
+    if (isKnown && hasTypes(known, types)) return known;
+    const plan = planRelation(new RelationVersion(version, Uint8Array.from(message)), this.#types, types);
     this.#plans.set(version, plan);
     return plan;
   }
@@ -382,6 +387,13 @@ export class Transcoder {
     this.#lastPosition = position;
     return plan;
   }
+}
+
+const NO_TYPES: readonly TypeDescriptor[] = [];
+
+/** Types can become known better while their relation stays the same. */
+function hasTypes(plan: RelationPlan, types: readonly TypeDescriptor[]): boolean {
+  return plan.version.types === types || isDeepStrictEqual(plan.version.types, types);
 }
 
 function writeRecord(out: PackWriter): void {

@@ -1,13 +1,21 @@
 import { DecodeError } from '../errors.js';
-import { columnWriter, type TypesMode } from '../types/column-writer.js';
+import { columnWriter } from '../types/column-writer.js';
 import { PackWriter } from '../types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../types/row-reader.js';
+import { TypeRules, type TypesMode } from '../types/type-rules.js';
 import { UNCHANGED } from '../types/unchanged.js';
 import { define, type Row } from './event-json.js';
 import type { Relation, RelationColumn } from './relation.js';
 import type { Tuple, TupleValue } from './tuple-value.js';
 
 const valueReader = createRowReader(['value']);
+/** For values that node-postgres' parsers make. */
+const pgValueReader = createRowReader(['value'], {
+  parsers: new TypeRules('pg').parsers,
+  columnNames: ['value'],
+  relation: 'a tuple',
+  relationId: 0,
+});
 const INITIAL_VALUE_BYTES = 256;
 
 /**
@@ -58,5 +66,5 @@ function decodeValue({ format, bytes }: TupleValue, column: RelationColumn, type
   out.reserve(1);
   out.bytes[out.position++] = ROW_HEADER;
   columnWriter(column.typeOid, format, types)(bytes, 0, bytes.length, out);
-  return valueReader.read(out.bytes, 0, out.position).value;
+  return (types === 'pg' ? pgValueReader : valueReader).read(out.bytes, 0, out.position).value;
 }

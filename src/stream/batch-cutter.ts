@@ -1,6 +1,13 @@
 import type { Slab } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
-import { type Commit, isTransactional, parseBegin, parseCommit, parseTruncate } from '../pgoutput/control-message.js';
+import {
+  type Commit,
+  isTransactional,
+  parseBegin,
+  parseCommit,
+  parseTruncate,
+  parseType,
+} from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import {
@@ -313,6 +320,9 @@ export class BatchCutter {
       }
       case MessageTag.relation:
         this.#versions.describe(bytes, body + XLOG_DATA_HEADER_BYTES, start, end);
+        return 'go-on';
+      case MessageTag.type:
+        this.#relations.nameType(parseType(bytes, start, end));
         return 'go-on';
       case MessageTag.truncate:
         for (const id of parseTruncate(bytes, start, end).relationIds)

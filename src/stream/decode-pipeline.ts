@@ -1,13 +1,15 @@
 import type { ResolvedStreamOptions } from '../options.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
-import { Transcoder } from '../pgoutput/transcoder.js';
+import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import { WalBatch } from '../pgoutput/wal-batch.js';
-import { DecodePool } from '../threads/decode-pool.js';
+import { DecodePool, type PooledBatch } from '../threads/decode-pool.js';
 import type { DecodeTask } from '../threads/decode-task.js';
+import { readerRules } from '../threads/type-modules.js';
 import { unpackValue } from '../threads/value-codec.js';
 import type { CutBatch } from './batch-cutter.js';
 import { RawBatch } from './raw-batch.js';
 import { Resequencer } from './resequencer.js';
+import { StreamTypes } from './stream-types.js';
 
 /** A batch ready for the consumer. */
 export interface Decoded {
@@ -17,26 +19,35 @@ export interface Decoded {
   readonly error: unknown;
 }
 
-/** What is left of a batch of which nothing came back. */
+/** What is left of a batch that could not be decoded. */
 const NO_EVENTS: PackedBatch = { index: new Uint32Array(0), data: new Uint8Array(0) };
 
 /** What the consumer wants of batches. */
 export type DecodeMode = 'events' | 'raw';
 
-/** Decodes batches in workers, or at once on this thread, and gives them back in the order of the stream. */
+/**
+ * Decodes batches in workers, or at once on this thread, and gives them back in the order of the stream. A batch whose
+ * types are not known yet waits for them; what is received meanwhile is bounded by the in-flight window.
+ */
 export class DecodePipeline {
+  readonly types: StreamTypes;
   readonly #pool: DecodePool;
   readonly #transcoder: Transcoder;
   readonly #hasTransform: boolean;
+  /** Whether only workers can decode: users' modules are theirs. */
+  readonly #workersOnly: boolean;
   readonly #resequencer = new Resequencer<Decoded>();
   readonly #onDecoded: (decoded: Decoded) => void;
   #inlineBatches = 0;
 
   constructor(options: ResolvedStreamOptions, onDecoded: (decoded: Decoded) => void) {
-    const { types, transform, workers, transformTimeoutMs } = options;
-    this.#pool = new DecodePool({ types, transform, workers, timeoutMs: transformTimeoutMs });
-    this.#transcoder = new Transcoder(types);
+    const { connection, types, transform, workers, transformTimeoutMs, livenessTimeoutMs } = options;
+    const rules = readerRules(types.source, types.functions);
+    this.types = new StreamTypes(connection, rules, livenessTimeoutMs);
+    this.#pool = new DecodePool({ types: types.source, transform, workers, timeoutMs: transformTimeoutMs });
+    this.#transcoder = new Transcoder(rules);
     this.#hasTransform = transform !== undefined;
+    this.#workersOnly = this.#hasTransform || rules.callModules;
     this.#onDecoded = onDecoded;
   }
 
@@ -52,33 +63,62 @@ export class DecodePipeline {
   decode(cut: CutBatch, mode: DecodeMode, inline: boolean): void {
     if (mode === 'raw') {
       this.#done({ cut, batch: new RawBatch(cut), error: undefined });
-    } else if (inline && !this.#hasTransform) {
-      this.#inlineBatches++;
-      const packed = this.#transcoder.transcode({
-        bytes: cut.slab.bytes,
-        start: cut.start,
-        end: cut.end,
-        relations: cut.position.relations,
-        facts: cut.facts,
-      });
-      this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
-    } else {
-      void this.#decodeInWorker(cut);
+      return;
     }
+    const known = this.types.prepare(cut.position.relations);
+    if (known === undefined) this.#decode(cut, inline);
+    else void known.then(() => this.#decode(cut, inline));
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    await Promise.all([this.types.close(), this.#pool.close()]);
+  }
+
+  #decode(cut: CutBatch, inline: boolean): void {
+    if (inline && !this.#workersOnly) void this.#decodeInline(cut);
+    else void this.#decodeInWorker(cut);
+  }
+
+  /** Waits for nothing, unless values do not fit the types that are known. */
+  async #decodeInline(cut: CutBatch): Promise<void> {
+    this.#inlineBatches++;
+    let packed = this.#transcode(cut);
+    const { mismatches } = this.types.rules;
+    if (mismatches.size > 0 && !this.types.settled) {
+      await this.types.refresh([...mismatches], cut.position.relations);
+      packed = this.#transcode(cut);
+    }
+    mismatches.clear();
+    this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
+  }
+
+  #transcode(cut: CutBatch): TranscodeResult {
+    return this.#transcoder.transcode({
+      bytes: cut.slab.bytes,
+      start: cut.start,
+      end: cut.end,
+      relations: cut.position.relations,
+      facts: cut.facts,
+    });
   }
 
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
-      const packed = await this.#pool.decode(taskFrom(cut), cut.firstLsn);
+      const packed = await this.#askWorker(cut);
       const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
       this.#done({ cut, batch, error: packed.error });
     } catch (error) {
       this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
     }
+  }
+
+  /** A second time, when values do not fit the types that were known. */
+  async #askWorker(cut: CutBatch): Promise<PooledBatch> {
+    const typesAreFinal = this.types.settled;
+    const reply = await this.#pool.decode(taskFrom(cut, typesAreFinal), cut.firstLsn);
+    if (typesAreFinal || reply.mismatchedTypes.length === 0) return reply;
+    await this.types.refresh(reply.mismatchedTypes, cut.position.relations);
+    return this.#pool.decode(taskFrom(cut, true), cut.firstLsn);
   }
 
   #done(decoded: Decoded): void {
@@ -87,16 +127,17 @@ export class DecodePipeline {
   }
 }
 
-function taskFrom(cut: CutBatch): DecodeTask {
+function taskFrom(cut: CutBatch, typesAreFinal: boolean): DecodeTask {
   const { position, slab, start, end, facts, transaction } = cut;
   return {
     sequence: position.sequence,
     memory: slab.memory,
     start,
     end,
-    relations: position.relations.map(({ version, message }) => ({ version, message })),
+    relations: position.relations.map(({ version, message, types }) => ({ version, message, types })),
     facts,
     transaction,
+    typesAreFinal,
     ordinal: position.start.ordinal,
   };
 }

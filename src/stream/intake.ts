@@ -1,6 +1,6 @@
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
-import type { CopyBoth, CopyBothHandler } from '../connection/copy-both.js';
+import type { CopyBoth } from '../connection/copy-both.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import type { Slab } from '../connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
@@ -14,6 +14,7 @@ import {
   XLOG_DATA_TAG,
 } from '../protocol/replication-message.js';
 import { unixMsFromTimestamp } from '../protocol/timestamp.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { AckFrontier } from './ack-frontier.js';
 import { BatchCutter, type CutBatch } from './batch-cutter.js';
 import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
@@ -21,7 +22,7 @@ import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
 import { deafMs, judgeLiveness } from './liveness.js';
-import type { OpenStream } from './open-stream.js';
+import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
@@ -36,7 +37,7 @@ const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
  * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
  * in order; tells the server how far the consumer is; notices when the server is gone.
  */
-export class Intake implements CopyBothHandler {
+export class Intake implements StreamReceiver {
   readonly frontier = new AckFrontier();
   readonly queue = new DeliveryQueue<Decoded>();
   readonly pipeline: DecodePipeline;
@@ -236,6 +237,10 @@ export class Intake implements CopyBothHandler {
     for (const cut of this.#undecided.splice(0)) cut.slab.release();
     this.sendStatus(false);
     await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close()]);
+  }
+
+  learnTypes(types: readonly TypeDescriptor[]): void {
+    this.pipeline.types.learn(types);
   }
 
   onCopyData(slab: Slab, start: number, end: number): void {

@@ -4,16 +4,26 @@ import { readFacts } from '../catalog/preflight-facts.js';
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
+import { readPublishedTypes } from '../catalog/type-catalog.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
 import { PgConnection } from '../connection/pg-connection.js';
 import type { SystemIdentity } from '../connection/system-identity.js';
-import { ConnectionError, ServerError, SlotError } from '../errors.js';
+import { ConnectionError, ServerError, SlotError, WalStreamError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { startLogicalReplication } from '../protocol/commands.js';
 import { checkPgoutputOptions } from '../protocol/pgoutput-options.js';
+import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { feedbackIntervalMs } from './feedback.js';
 import { judgeResume, type ResumePoint } from './resume-point.js';
+
+/** What takes a stream from its first byte on. */
+export interface StreamReceiver extends CopyBothHandler {
+  /** Types of the published tables, which are about to come. */
+  learnTypes(types: readonly TypeDescriptor[]): void;
+}
+
+const TYPES_TIMEOUT_MS = 5_000;
 
 /** A stream that the server has begun to send. */
 export interface OpenStream {
@@ -39,7 +49,7 @@ export interface OpenStream {
  */
 export async function openStream(
   options: ResolvedStreamOptions,
-  handler: CopyBothHandler,
+  receiver: StreamReceiver,
   signal: AbortSignal,
   resume?: ResumePoint,
 ): Promise<OpenStream> {
@@ -48,6 +58,7 @@ export async function openStream(
   const startLsn = resume?.lsn ?? options.startLsn;
   const checked = await check(options, slot, startLsn, signal);
   const { host, walSenderTimeoutMs, warnings } = checked;
+  receiver.learnTypes(checked.types);
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
   try {
     if (connection.host !== host) {
@@ -61,7 +72,7 @@ export async function openStream(
     const { pgoutput, maxMessageBytes } = options;
     const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
     return {
-      copy: await CopyBoth.start(connection, command, handler, { timeoutMs, signal, maxMessageBytes }),
+      copy: await CopyBoth.start(connection, command, receiver, { timeoutMs, signal, maxMessageBytes }),
       feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
       walSenderTimeoutMs,
       confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
@@ -108,6 +119,7 @@ interface Checked {
   readonly host: string;
   readonly walSenderTimeoutMs: number;
   readonly warnings: readonly string[];
+  readonly types: readonly TypeDescriptor[];
   readonly inRecovery: boolean;
 }
 
@@ -131,5 +143,27 @@ async function check(
   const error = firstError(findings);
   if (error !== undefined) throw error;
   const { walSenderTimeoutMs, inRecovery } = facts.server;
-  return { host: session.host, walSenderTimeoutMs, inRecovery, warnings: findings.map(findingText) };
+  const warnings = findings.map(findingText);
+  return {
+    host: session.host,
+    walSenderTimeoutMs,
+    inRecovery,
+    warnings,
+    types: await publishedTypes(session, publications, signal),
+  };
+}
+
+/** A head start only: what is not learned here is asked when a relation with such a type is described. */
+async function publishedTypes(
+  session: PgConnection,
+  publications: readonly string[],
+  signal: AbortSignal,
+): Promise<TypeDescriptor[]> {
+  try {
+    return await readPublishedTypes(session, publications, { timeoutMs: TYPES_TIMEOUT_MS, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof WalStreamError) return [];
+    throw error;
+  }
 }

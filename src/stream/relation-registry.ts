@@ -1,4 +1,5 @@
 import { DecodeError } from '../errors.js';
+import type { Type } from '../pgoutput/control-message.js';
 import { RelationVersion } from '../pgoutput/relation.js';
 
 /** Transactions that can be in progress on a server at once: PostgreSQL's own bound on backends, 2^18 - 1. */
@@ -31,6 +32,9 @@ export class RelationRegistry {
   #block: Scope | undefined;
   /** What was described last, in whichever scope: most transactions describe a relation alike, and share the version. */
   readonly #latest = new Map<number, RelationVersion>();
+  readonly #typeNames = new Map<number, string>();
+  /** Relations with a column whose type has another name than when they were described. */
+  readonly #outdated = new Set<number>();
   #nextVersion = 0;
   #nextOrder = 0;
 
@@ -39,15 +43,27 @@ export class RelationRegistry {
     return described?.version;
   }
 
+  /** A Type message was received: they come before the Relation message of the relation that has the type. */
+  nameType({ id, schema, name }: Type): void {
+    const qualified = `${schema}.${name}`;
+    const before = this.#typeNames.get(id);
+    this.#typeNames.set(id, qualified);
+    if (before === undefined || before === qualified) return;
+    for (const { relation } of this.#latest.values()) {
+      if (relation.columns.some((column) => column.typeOid === id)) this.#outdated.add(relation.id);
+    }
+  }
+
   /**
    * A Relation message was received, its xid taken out. The server sends the same one again after any invalidation:
-   * that is no new version. DecodeError when it is malformed.
+   * that is no new version, unless a type was renamed. DecodeError when it is malformed.
    */
   describe(message: Uint8Array): RelationVersion {
     const read = new RelationVersion(this.#nextVersion, Uint8Array.from(message));
     const { id } = read.relation;
+    const isOutdated = this.#outdated.delete(id);
     const known = [this.get(id), this.#latest.get(id)].find(
-      (one) => one !== undefined && Buffer.compare(one.message, message) === 0,
+      (one) => one !== undefined && !isOutdated && Buffer.compare(one.message, message) === 0,
     );
     const version = known ?? read;
     if (version === read) this.#nextVersion++;

@@ -78,9 +78,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     return this.#started;
   }
 
-  /** What the checks at the start found that does not keep the stream from working, with the statements that mend it. */
+  /**
+   * What the checks at the start found that does not keep the stream from working, with the statements that mend it, and
+   * what went wrong since without ending the stream.
+   */
   get warnings(): readonly string[] {
-    return this.#warnings;
+    return [...this.#warnings, ...this.#intake.pipeline.types.warnings];
   }
 
   /**
@@ -223,13 +226,14 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const { signal, transform } = this.#options;
+    const { signal } = this.#options;
+    const { pool } = this.#intake.pipeline;
     const starting = this.#connecting.signal;
     const giveUp = () => this.#connecting.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
-      if (transform !== undefined) await orAbort(this.#intake.pipeline.pool.prepare(), starting);
+      if (pool.needsPreparation) await orAbort(pool.prepare(), starting);
       const opened = await this.#openFirst(starting);
       this.#warnings = opened.warnings;
       this.#attach(opened);

@@ -4,6 +4,7 @@ import { ConfigurationError, WorkerError } from '../errors.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
 import type { DecodeReply, DecodeTask, DecodeWorkerData, TransformFailure } from './decode-task.js';
 import { decodeError } from './error-codec.js';
+import { moduleSources } from './type-modules.js';
 import { DECODE_WORKER_URL } from './worker-url.js';
 
 export interface DecodePoolOptions extends DecodeWorkerData {
@@ -19,6 +20,8 @@ export interface PooledBatch extends PackedBatch {
    * `undefined` when all of it is there.
    */
   readonly error: unknown;
+  /** See {@link DecodeReply.mismatchedTypes}. */
+  readonly mismatchedTypes: readonly number[];
 }
 
 interface Job {
@@ -38,6 +41,7 @@ interface Job {
 export class DecodePool {
   readonly #pool: Piscina<DecodeTask, DecodeReply>;
   readonly #moduleUrl: string | undefined;
+  readonly #moduleOption: string;
   readonly #timeoutMs: number;
   readonly #maxRunning: number;
   readonly #waiting: Job[] = [];
@@ -52,6 +56,8 @@ export class DecodePool {
 
   constructor(options: DecodePoolOptions) {
     const workerData: DecodeWorkerData = { types: options.types, transform: options.transform };
+    const [parser] = moduleSources(options.types);
+    const moduleUrl = options.transform?.moduleUrl ?? parser?.moduleUrl;
     this.#pool = new Piscina<DecodeTask, DecodeReply>({
       filename: fileURLToPath(DECODE_WORKER_URL),
       name: 'decode',
@@ -61,14 +67,20 @@ export class DecodePool {
       recordTiming: false,
       workerData,
       // Piscina's default freezes a worker's event loop while it is idle: a user's module may need its timers.
-      ...(options.transform === undefined ? {} : { atomics: 'disabled' as const }),
+      ...(moduleUrl === undefined ? {} : { atomics: 'disabled' as const }),
     });
     // Workers that die are reported by the tasks they had.
     this.#pool.on('error', () => {});
-    this.#moduleUrl = options.transform?.moduleUrl;
+    this.#moduleUrl = moduleUrl;
+    this.#moduleOption = options.transform === undefined ? 'types.overrides' : 'transform.module';
     this.#timeoutMs = options.timeoutMs;
     // More would wait in Piscina's queue with their time running: it gives a worker one task that can be aborted.
     this.#maxRunning = options.workers;
+  }
+
+  /** Whether {@link prepare} has something to check: a user's module. */
+  get needsPreparation(): boolean {
+    return this.#moduleUrl !== undefined;
   }
 
   /** Milliseconds that workers spent decoding, all together. */
@@ -99,8 +111,8 @@ export class DecodePool {
     } catch (cause) {
       if (this.#closed || this.#moduleUrl === undefined) throw cause;
       const why = abort.signal.aborted ? `within ${this.#timeoutMs} ms` : 'without ending its thread';
-      throw new ConfigurationError(`the transform module ${this.#moduleUrl} cannot be loaded ${why}`, {
-        option: 'transform.module',
+      throw new ConfigurationError(`the module ${this.#moduleUrl} cannot be loaded ${why}`, {
+        option: this.#moduleOption,
         cause,
       });
     } finally {
@@ -158,6 +170,7 @@ export class DecodePool {
           index: reply.index,
           data: reply.data,
           error: reply.error === undefined ? undefined : decodeError(reply.error),
+          mismatchedTypes: reply.mismatchedTypes,
         });
       } else {
         this.#failed(job, reply.transformFailure, reply);
@@ -180,7 +193,8 @@ export class DecodePool {
       this.#restarts++;
       this.#suspects.push(job);
     } else if (reply?.transformFailure !== undefined) {
-      job.resolve({ index: reply.index, data: reply.data, error: transformError(job, reply.transformFailure) });
+      const { index, data, mismatchedTypes } = reply;
+      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes });
     } else {
       job.reject(threadError(job, failure));
     }

@@ -1,11 +1,11 @@
 import type { OpenTransaction } from '../pgoutput/transaction-context.js';
 import type { RelationSource, StretchFacts } from '../pgoutput/transcoder.js';
-import type { TypesMode } from '../types/column-writer.js';
+import type { TypeRulesSource } from '../types/type-options.js';
 import type { EncodedError } from './error-codec.js';
 
 /** What the workers of a decode pool are told once, when they start. */
 export interface DecodeWorkerData {
-  readonly types: TypesMode;
+  readonly types: TypeRulesSource;
   readonly transform: TransformSource | undefined;
 }
 
@@ -30,6 +30,8 @@ export interface DecodeTask {
   /** The transaction that the stretch begins in, and how many of its changes came before. */
   readonly transaction: OpenTransaction | undefined;
   readonly ordinal: number;
+  /** Whether nothing better is known of composite types whose values are of another form. */
+  readonly typesAreFinal: boolean;
 }
 
 /** What a transform failed on: a change, or the first one of a batch that it was given whole. */
@@ -48,6 +50,8 @@ export interface DecodeReply {
   readonly error: EncodedError | undefined;
   /** What stopped the transform, before that, after the last event. */
   readonly transformFailure: TransformFailure | undefined;
+  /** Composite types whose values have other fields than `relations` says; then there are no events, unless that is final. */
+  readonly mismatchedTypes: readonly number[];
   /** Time that the worker spent on it. */
   readonly busyMs: number;
 }

@@ -2,16 +2,24 @@ import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
 import { TransactionContext } from '../pgoutput/transaction-context.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
+import type { TypeRules } from '../types/type-rules.js';
 import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js';
 import { encodeError } from './error-codec.js';
 import { loadTransform } from './transform.js';
 import { TransformRunner } from './transform-runner.js';
+import { loadTypeRules } from './type-modules.js';
 
 /* What runs in each thread of the decode pool. */
 
 const { types, transform } = workerData as DecodeWorkerData;
-const transcoder = new Transcoder(types);
+/** The user's modules of types are loaded before the first batch. */
+let loading: Promise<{ rules: TypeRules; transcoder: Transcoder }> | undefined;
 let runner: Promise<TransformRunner> | undefined;
+
+function loadTypes(): Promise<{ rules: TypeRules; transcoder: Transcoder }> {
+  loading ??= loadTypeRules(types).then((rules) => ({ rules, transcoder: new Transcoder(rules) }));
+  return loading;
+}
 
 /** Loads the user's module once; the first task of every worker and the check before the stream starts wait for it. */
 function transformRunner(): Promise<TransformRunner> | undefined {
@@ -23,6 +31,7 @@ function transformRunner(): Promise<TransformRunner> | undefined {
 /** `undefined` when all is well; what is wrong with the user's module otherwise. */
 export async function prepare(): Promise<{ message: string; option: string } | undefined> {
   try {
+    await loadTypes();
     await transformRunner();
     return undefined;
   } catch (error) {
@@ -33,6 +42,7 @@ export async function prepare(): Promise<{ message: string; option: string } | u
 
 /** Decodes one stretch of the stream; the reply's memory is transferred, not copied. */
 export async function decode(task: DecodeTask): Promise<DecodeReply> {
+  const { rules, transcoder } = await loadTypes();
   const startedAt = performance.now();
   const packed = transcoder.transcode({
     bytes: Buffer.from(task.memory),
@@ -41,6 +51,11 @@ export async function decode(task: DecodeTask): Promise<DecodeReply> {
     relations: task.relations,
     facts: task.facts,
   });
+  const mismatchedTypes = [...rules.mismatches];
+  rules.mismatches.clear();
+  if (mismatchedTypes.length > 0 && !task.typesAreFinal) {
+    return moved({ ...noEvents(), mismatchedTypes, busyMs: performance.now() - startedAt });
+  }
   const runner = await transformRunner();
   const transformed = await runner?.run(packed, positionOf(task, packed));
   const { index, data } = transformed ?? packed;
@@ -49,9 +64,15 @@ export async function decode(task: DecodeTask): Promise<DecodeReply> {
     data,
     error: packed.error === undefined ? undefined : encodeError(packed.error),
     transformFailure: transformed?.failure,
+    mismatchedTypes,
     busyMs: performance.now() - startedAt,
   };
   return moved(reply);
+}
+
+/** To be decoded again. */
+function noEvents(): Omit<DecodeReply, 'mismatchedTypes' | 'busyMs'> {
+  return { index: new Uint32Array(0), data: new Uint8Array(0), error: undefined, transformFailure: undefined };
 }
 
 function positionOf(task: DecodeTask, packed: TranscodeResult): BatchPosition {

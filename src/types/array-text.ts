@@ -14,7 +14,7 @@ export const MAX_ARRAY_DIMENSIONS = 6;
  * ```
  * @see https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
  */
-export function arrayTextWriter(elementWriter: ColumnWriter, delimiter: ',' | ';'): ColumnWriter {
+export function arrayTextWriter(elementWriter: ColumnWriter, delimiter: string): ColumnWriter {
   const delimiterByte = delimiter.charCodeAt(0);
   return (source, start, end, out) => {
     const itemsStart = source[start] === 0x5b ? skipBounds(source, start, end) : start;

@@ -1,3 +1,5 @@
+import { shortestOfFloat4 } from './shortest-float4.js';
+
 /**
  * A float8 as the server prints it with `extra_float_digits` above 0: the shortest digits that identify it, in fixed
  * notation from 0.0001 to below 10^15.
@@ -8,11 +10,22 @@ export function float8Text(value: number): string {
   if (!Number.isFinite(value)) {
     return String(value);
   }
+  return decimalText(value, shortestExponential(Math.abs(value)), 15);
+}
+
+/** The same for a float4, in fixed notation from 0.0001 to below 10^6. */
+export function float4Text(value: number): string {
+  const shortest = shortestOfFloat4(value);
+  return Number.isFinite(value) ? decimalText(shortest, Math.abs(shortest).toExponential(), 6) : String(value);
+}
+
+/** `exponential` is the absolute value; below 10^`fixedDigits` it becomes fixed notation. */
+function decimalText(value: number, exponential: string, fixedDigits: number): string {
   const sign = value < 0 || Object.is(value, -0) ? '-' : '';
-  const [mantissa = '0', exponentText = '0'] = shortestExponential(Math.abs(value)).split('e');
+  const [mantissa = '0', exponentText = '0'] = exponential.split('e');
   const exponent = Number(exponentText);
   const digits = mantissa.replace('.', '');
-  if (exponent >= 15 || exponent < -4) {
+  if (exponent >= fixedDigits || exponent < -4) {
     const exponentDigits = String(Math.abs(exponent)).padStart(2, '0');
     return `${sign}${mantissa}e${exponent < 0 ? '-' : '+'}${exponentDigits}`;
   }

@@ -166,3 +166,55 @@ const ARRAY_ELEMENTS: ReadonlyMap<number, number> = new Map([
 export function elementOidOf(typeOid: number): number | undefined {
   return ARRAY_ELEMENTS.get(typeOid);
 }
+
+/** Element type of a built-in array type, and what stands between elements; undefined for every other type. */
+export function arrayElementOf(typeOid: number): { elementOid: number; delimiter: string } | undefined {
+  const elementOid = ARRAY_ELEMENTS.get(typeOid);
+  // box is the only type whose arrays are not separated by commas.
+  return elementOid === undefined ? undefined : { elementOid, delimiter: elementOid === Oid.box ? ';' : ',' };
+}
+
+const RANGE_SUBTYPES: ReadonlyMap<number, number> = new Map<number, number>([
+  [Oid.int4range, Oid.int4],
+  [Oid.int8range, Oid.int8],
+  [Oid.numrange, Oid.numeric],
+  [Oid.daterange, Oid.date],
+  [Oid.tsrange, Oid.timestamp],
+  [Oid.tstzrange, Oid.timestamptz],
+]);
+
+/** Type of the bounds of a built-in range type; undefined for every other type. */
+export function rangeSubtypeOf(typeOid: number): number | undefined {
+  return RANGE_SUBTYPES.get(typeOid);
+}
+
+const MULTIRANGE_RANGES: ReadonlyMap<number, number> = new Map<number, number>([
+  [Oid.int4multirange, Oid.int4range],
+  [Oid.int8multirange, Oid.int8range],
+  [Oid.nummultirange, Oid.numrange],
+  [Oid.datemultirange, Oid.daterange],
+  [Oid.tsmultirange, Oid.tsrange],
+  [Oid.tstzmultirange, Oid.tstzrange],
+]);
+
+/** Range type of a built-in multirange type; undefined for every other type. */
+export function multirangeRangeOf(typeOid: number): number | undefined {
+  return MULTIRANGE_RANGES.get(typeOid);
+}
+
+/** pg_type's names, where they are not the ones here. */
+const CATALOG_NAMES: Readonly<Record<string, string>> = {
+  txidSnapshot: 'txid_snapshot',
+  pgLsn: 'pg_lsn',
+  pgSnapshot: 'pg_snapshot',
+};
+
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(Oid).map(([name, oid]): [number, string] => [oid, CATALOG_NAMES[name] ?? name]),
+);
+
+/** `pg_type.typname` of a built-in type; undefined for a type that is not known here. */
+export function builtinNameOf(typeOid: number): string | undefined {
+  const elementOid = ARRAY_ELEMENTS.get(typeOid);
+  return elementOid === undefined ? NAMES.get(typeOid) : `_${NAMES.get(elementOid)}`;
+}

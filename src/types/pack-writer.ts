@@ -1,6 +1,13 @@
 import { constants, isUtf8 } from 'node:buffer';
 import { DecodeError } from '../errors.js';
-import { EXTENSION_JSON, EXTENSION_TEXT, EXTENSION_UNCHANGED } from './pack-extensions.js';
+import {
+  EXTENSION_JSON,
+  EXTENSION_OBJECT,
+  EXTENSION_RANGE,
+  EXTENSION_TEXT,
+  EXTENSION_UNCHANGED,
+  EXTENSION_VALUE,
+} from './pack-extensions.js';
 
 /**
  * Copies up to this many bytes are done by four-byte words, longer ones by `TypedArray.set`, whose call alone costs
@@ -239,6 +246,39 @@ export class PackWriter {
 
   setArrayLength(headerPosition: number, length: number): void {
     this.view.setUint32(headerPosition + 1, length);
+  }
+
+  /** Header of an object, whose keys (strings) and values follow in turn. Returns its position, like that of an array. */
+  writeObjectHeader(keyCount: number): number {
+    this.#writeFixExtension(EXTENSION_OBJECT);
+    return this.writeArrayHeader(keyCount * 2);
+  }
+
+  setObjectLength(headerPosition: number, keyCount: number): void {
+    this.setArrayLength(headerPosition, keyCount * 2);
+  }
+
+  /** Header of a range, whose lower and upper bound follow. */
+  writeRangeHeader(flags: number): void {
+    this.#writeFixExtension(EXTENSION_RANGE);
+    this.writeArrayHeader(3);
+    this.writeInteger(flags);
+  }
+
+  /** The server's text, from UTF-8 bytes, for a parser that runs when the row is read. */
+  writeUnparsed(extension: number, parser: number, source: Buffer, start: number, end: number): void {
+    this.#writeFixExtension(extension);
+    this.writeArrayHeader(2);
+    this.writeInteger(parser);
+    this.writeUtf8Slice(source, start, end);
+  }
+
+  /** A value that is packed already, in a way of its own. */
+  writePacked(packed: Uint8Array): void {
+    this.reserve(packed.length + HEADER_MAX_BYTES);
+    this.#writeExtensionHeader(EXTENSION_VALUE, packed.length);
+    this.bytes.set(packed, this.position);
+    this.position += packed.length;
   }
 
   #writeTextHeader(byteCount: number, hasByteOrderMark: boolean): void {

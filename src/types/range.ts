@@ -14,32 +14,35 @@ import type { ServerText } from './server-text.js';
  */
 export function rangeText(bytes: Buffer, boundText: ServerText): string {
   const flags = bytes.readUInt8(0);
-  if ((flags & EMPTY) !== 0) {
+  if ((flags & RangeFlag.empty) !== 0) {
     requireEnd(bytes, 1);
     return 'empty';
   }
   let at = 1;
   let lower = '';
-  if ((flags & LOWER_UNBOUNDED) === 0) {
+  if ((flags & RangeFlag.lowerUnbounded) === 0) {
     const end = elementEnd(bytes, at);
     lower = escaped(boundText(bytes.subarray(at + 4, end)));
     at = end;
   }
   let upper = '';
-  if ((flags & UPPER_UNBOUNDED) === 0) {
+  if ((flags & RangeFlag.upperUnbounded) === 0) {
     const end = elementEnd(bytes, at);
     upper = escaped(boundText(bytes.subarray(at + 4, end)));
     at = end;
   }
   requireEnd(bytes, at);
-  return `${(flags & LOWER_INCLUSIVE) === 0 ? '(' : '['}${lower},${upper}${(flags & UPPER_INCLUSIVE) === 0 ? ')' : ']'}`;
+  return `${(flags & RangeFlag.lowerInclusive) === 0 ? '(' : '['}${lower},${upper}${(flags & RangeFlag.upperInclusive) === 0 ? ')' : ']'}`;
 }
 
-const EMPTY = 0x01;
-const LOWER_INCLUSIVE = 0x02;
-const UPPER_INCLUSIVE = 0x04;
-const LOWER_UNBOUNDED = 0x08;
-const UPPER_UNBOUNDED = 0x10;
+/** What the first byte of a binary range says. */
+export const RangeFlag = {
+  empty: 0x01,
+  lowerInclusive: 0x02,
+  upperInclusive: 0x04,
+  lowerUnbounded: 0x08,
+  upperUnbounded: 0x10,
+} as const;
 
 /** multirange binary: int32 count, then for each range its int32 length and the range. */
 export function multirangeText(bytes: Buffer, boundText: ServerText): string {
@@ -64,7 +67,7 @@ function elementEnd(bytes: Buffer, at: number): number {
 }
 
 function escaped(bound: string): string {
-  return bound === '' || /["\\()[\],\s]/.test(bound) ? `"${bound.replace(/["\\]/g, '$&$&')}"` : bound;
+  return bound === '' || /["\\()[\], \t\n\v\f\r]/.test(bound) ? `"${bound.replace(/["\\]/g, '$&$&')}"` : bound;
 }
 
 function requireEnd(bytes: Buffer, end: number): void {

@@ -1,6 +1,19 @@
 import { addExtension, Unpackr } from 'msgpackr';
 import { DecodeError } from '../errors.js';
-import { EXTENSION_JSON, EXTENSION_TEXT, EXTENSION_UNCHANGED } from './pack-extensions.js';
+import { DeferredFunction, DeferredPg, DeferredValue, resolveDeferred } from './deferred-value.js';
+import { define } from './own-property.js';
+import {
+  EXTENSION_FUNCTION,
+  EXTENSION_JSON,
+  EXTENSION_OBJECT,
+  EXTENSION_PG,
+  EXTENSION_RANGE,
+  EXTENSION_TEXT,
+  EXTENSION_UNCHANGED,
+  EXTENSION_VALUE,
+} from './pack-extensions.js';
+import { rangeFrom } from './range-value.js';
+import type { DeferredParsers } from './type-rules.js';
 import { UNCHANGED } from './unchanged.js';
 
 /** Reads the packed rows of one relation version. */
@@ -28,13 +41,33 @@ addExtension({
 });
 addExtension({ type: EXTENSION_JSON, read: parseJson });
 addExtension({ type: EXTENSION_TEXT, unpack: textOf });
+addExtension({ type: EXTENSION_OBJECT, read: objectOf });
+addExtension({ type: EXTENSION_RANGE, read: rangeFrom });
+addExtension({
+  type: EXTENSION_FUNCTION,
+  read: ([index, text]: [number, string]) => new DeferredFunction(index, text),
+});
+addExtension({ type: EXTENSION_PG, read: ([typeOid, text]: [number, string]) => new DeferredPg(typeOid, text) });
+addExtension({ type: EXTENSION_VALUE, unpack: (bytes: Buffer) => new DeferredValue(Buffer.from(bytes)) });
+
+/** What a reader does with values that the worker has left to it. */
+export interface Deferral {
+  readonly parsers: DeferredParsers;
+  /** Columns that may hold such values. */
+  readonly columnNames: readonly string[];
+  /** `schema.table` and OID of the relation, for errors. */
+  readonly relation: string;
+  readonly relationId: number;
+}
 
 /** A reader for rows with these columns. Column names are what they are, `__proto__` and `constructor` included. */
-export function createRowReader(columnNames: readonly string[]): RowReader {
-  if (!columnNames.includes('__proto__')) {
-    return new PackedRowReader([...columnNames]);
-  }
-  return new ProtoRowReader(columnNames);
+export function createRowReader(columnNames: readonly string[], deferral?: Deferral): RowReader {
+  const reader = columnNames.includes('__proto__')
+    ? new ProtoRowReader(columnNames)
+    : new PackedRowReader([...columnNames]);
+  return deferral === undefined || deferral.columnNames.length === 0
+    ? reader
+    : new DeferringRowReader(reader, deferral);
 }
 
 class PackedRowReader implements RowReader {
@@ -69,6 +102,32 @@ class PackedRowReader implements RowReader {
   }
 }
 
+/** For rows with values that are parsed here: reads the row, then parses what is in it. */
+class DeferringRowReader implements RowReader {
+  readonly #reader: RowReader;
+  readonly #deferral: Deferral;
+
+  constructor(reader: RowReader, deferral: Deferral) {
+    this.#reader = reader;
+    this.#deferral = deferral;
+  }
+
+  read(bytes: Buffer, start: number, end: number): Record<string, unknown> {
+    const row = this.#reader.read(bytes, start, end);
+    const { parsers, columnNames, relation, relationId } = this.#deferral;
+    for (const name of columnNames) {
+      try {
+        const value = resolveDeferred(row[name], parsers);
+        if (value !== row[name]) define(row, name, value);
+      } catch (cause) {
+        const message = `the parser of column ${JSON.stringify(name)} of ${relation} failed`;
+        throw new DecodeError(message, { offset: start, relationId, cause });
+      }
+    }
+    return row;
+  }
+}
+
 /** For relations with a column named `__proto__`: reads it under another name and moves it. */
 class ProtoRowReader implements RowReader {
   readonly #reader: PackedRowReader;
@@ -83,16 +142,7 @@ class ProtoRowReader implements RowReader {
     const packed = this.#reader.read(bytes, start, end);
     const row: Record<string, unknown> = {};
     for (const name of this.#columnNames) {
-      if (name === '__proto__') {
-        Object.defineProperty(row, name, {
-          value: packed[PROTO_STAND_IN],
-          enumerable: true,
-          configurable: true,
-          writable: true,
-        });
-      } else {
-        row[name] = packed[name];
-      }
+      define(row, name, packed[name === '__proto__' ? PROTO_STAND_IN : name]);
     }
     return row;
   }
@@ -109,4 +159,11 @@ function parseJson(text: unknown): unknown {
 
 function textOf(bytes: Buffer | Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/** From keys and values in turn. */
+function objectOf(parts: readonly unknown[]): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  for (let at = 0; at + 1 < parts.length; at += 2) define(object, String(parts[at]), parts[at + 1]);
+  return object;
 }

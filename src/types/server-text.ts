@@ -2,7 +2,14 @@ import { isUtf8 } from 'node:buffer';
 import { DecodeError } from '../errors.js';
 import { bitStringText } from './bit-string.js';
 import type { ColumnWriter } from './column-writer.js';
-import { writeDateBinary, writeTimestampBinary, writeTimestamptzBinary } from './date-time-binary.js';
+import {
+  writeDateBinary,
+  writeTimeBinary,
+  writeTimestampBinary,
+  writeTimestamptzBinary,
+  writeTimetzBinary,
+} from './date-time-binary.js';
+import { float4Text, float8Text } from './float8-text.js';
 import { boxText, circleText, lineText, lsegText, pathText, pointText, polygonText } from './geometry.js';
 import { intervalText } from './interval.js';
 import { moneyText } from './money.js';
@@ -10,41 +17,69 @@ import { macAddressText, networkText } from './network.js';
 import { writeNumericBinary } from './numeric.js';
 import { Oid } from './oids.js';
 import { PackWriter } from './pack-writer.js';
-import { multirangeText, rangeText } from './range.js';
+import { writeCharBinary } from './text.js';
 import { tsqueryText, tsvectorText } from './text-search.js';
 import { pgLsnText, snapshotText, tidText, xid8Text } from './transaction-types.js';
+import { writeUuidBinary } from './uuid.js';
 
 /**
- * The text that the server would send for a binary value, for types whose JavaScript value is that text. `bytes` is the
- * whole value. Reading beyond its end may throw a RangeError: {@link serverTextWriter} makes a DecodeError of it.
+ * The text that the server would send for a binary value. `bytes` is the whole value. Reading beyond its end may throw a RangeError: {@link serverTextWriter} makes a DecodeError of it.
  */
 export type ServerText = (bytes: Buffer) => string;
 
-/** Text of a binary built-in type that is a string to JavaScript; undefined for every other type. */
+/** Prints a built-in type that has no parts; undefined for every other type. */
 export function serverTextOf(typeOid: number): ServerText | undefined {
   return SERVER_TEXTS.get(typeOid);
 }
 
 /** A writer of that text, for types that are not worth a writer of their own. */
 export function serverTextWriter(serverText: ServerText): ColumnWriter {
-  return (source, start, end, out) => {
-    let text: string;
-    try {
-      text = serverText(source.subarray(start, end));
-    } catch (error) {
-      if (error instanceof DecodeError) {
-        throw new DecodeError(error.message, { offset: start + error.offset });
-      }
-      if (error instanceof RangeError) {
-        throw new DecodeError('binary value ends early', { offset: start });
-      }
-      throw error;
+  return (source, start, end, out) => out.writeString(printed(serverText, source, start, end));
+}
+
+/** The text of the value in `source[start, end)`. @throws DecodeError, whatever the bytes are. */
+export function printed(serverText: ServerText, source: Buffer, start: number, end: number): string {
+  try {
+    return serverText(source.subarray(start, end));
+  } catch (error) {
+    if (error instanceof DecodeError) {
+      throw new DecodeError(error.message, { offset: start + error.offset });
     }
-    out.writeString(text);
-  };
+    if (error instanceof RangeError) {
+      throw new DecodeError('binary value ends early', { offset: start });
+    }
+    throw error;
+  }
 }
 
 const SERVER_TEXTS: ReadonlyMap<number, ServerText> = new Map<number, ServerText>([
+  [Oid.bool, exactly(1, (bytes) => (bytes[0] === 0 ? 'f' : 't'))],
+  [Oid.bytea, (bytes) => `\\x${bytes.toString('hex')}`],
+  [Oid.char, (bytes) => packedText(writeCharBinary, bytes)],
+  [Oid.name, utf8Text],
+  [Oid.text, utf8Text],
+  [Oid.varchar, utf8Text],
+  [Oid.bpchar, utf8Text],
+  [Oid.xml, utf8Text],
+  [Oid.refcursor, utf8Text],
+  [Oid.cstring, utf8Text],
+  [Oid.json, utf8Text],
+  [Oid.jsonb, versionedText],
+  [Oid.int2, exactly(2, (bytes) => String(bytes.readInt16BE(0)))],
+  [Oid.int4, exactly(4, (bytes) => String(bytes.readInt32BE(0)))],
+  [Oid.int8, exactly(8, (bytes) => String(bytes.readBigInt64BE(0)))],
+  [Oid.oid, exactly(4, oidText)],
+  [Oid.xid, exactly(4, oidText)],
+  [Oid.cid, exactly(4, oidText)],
+  [Oid.float4, exactly(4, (bytes) => float4Text(bytes.readFloatBE(0)))],
+  [Oid.float8, exactly(8, (bytes) => float8Text(bytes.readDoubleBE(0)))],
+  [Oid.numeric, (bytes) => packedText(writeNumericBinary, bytes)],
+  [Oid.uuid, (bytes) => packedText(writeUuidBinary, bytes)],
+  [Oid.date, (bytes) => postgresDate(packedText(writeDateBinary, bytes))],
+  [Oid.time, (bytes) => packedText(writeTimeBinary, bytes)],
+  [Oid.timetz, (bytes) => packedText(writeTimetzBinary, bytes).replace(/([+-]\d\d):00$/, '$1')],
+  [Oid.timestamp, (bytes) => postgresDate(packedText(writeTimestampBinary, bytes))],
+  [Oid.timestamptz, (bytes) => postgresDate(packedText(writeTimestamptzBinary, bytes))],
   [Oid.money, exactly(8, moneyText)],
   [Oid.interval, exactly(16, intervalText)],
   [Oid.inet, networkText],
@@ -62,18 +97,6 @@ const SERVER_TEXTS: ReadonlyMap<number, ServerText> = new Map<number, ServerText
   [Oid.circle, circleText],
   [Oid.tsvector, tsvectorText],
   [Oid.tsquery, tsqueryText],
-  [Oid.int4range, (bytes) => rangeText(bytes, int4Text)],
-  [Oid.int8range, (bytes) => rangeText(bytes, int8Text)],
-  [Oid.numrange, (bytes) => rangeText(bytes, numericText)],
-  [Oid.daterange, (bytes) => rangeText(bytes, dateText)],
-  [Oid.tsrange, (bytes) => rangeText(bytes, timestampText)],
-  [Oid.tstzrange, (bytes) => rangeText(bytes, timestamptzText)],
-  [Oid.int4multirange, (bytes) => multirangeText(bytes, int4Text)],
-  [Oid.int8multirange, (bytes) => multirangeText(bytes, int8Text)],
-  [Oid.nummultirange, (bytes) => multirangeText(bytes, numericText)],
-  [Oid.datemultirange, (bytes) => multirangeText(bytes, dateText)],
-  [Oid.tsmultirange, (bytes) => multirangeText(bytes, timestampText)],
-  [Oid.tstzmultirange, (bytes) => multirangeText(bytes, timestamptzText)],
   [Oid.tid, exactly(6, tidText)],
   [Oid.xid8, exactly(8, xid8Text)],
   [Oid.pgLsn, exactly(8, pgLsnText)],
@@ -81,7 +104,7 @@ const SERVER_TEXTS: ReadonlyMap<number, ServerText> = new Map<number, ServerText
   [Oid.txidSnapshot, snapshotText],
   [Oid.oidvector, (bytes) => vectorText(bytes, 4)],
   [Oid.int2vector, (bytes) => vectorText(bytes, 2)],
-  [Oid.jsonpath, jsonpathText],
+  [Oid.jsonpath, versionedText],
   // Binary carries the OID alone. Its digits are what the server prints for an object that is gone.
   [Oid.regproc, exactly(4, oidText)],
   [Oid.regprocedure, exactly(4, oidText)],
@@ -109,28 +132,9 @@ function oidText(bytes: Buffer): string {
   return String(bytes.readUInt32BE(0));
 }
 
-function int4Text(bytes: Buffer): string {
-  return String(bytes.readInt32BE(0));
-}
-
-function int8Text(bytes: Buffer): string {
-  return String(bytes.readBigInt64BE(0));
-}
-
-function numericText(bytes: Buffer): string {
-  return packedText(writeNumericBinary, bytes);
-}
-
-function dateText(bytes: Buffer): string {
-  return postgresDate(packedText(writeDateBinary, bytes));
-}
-
-function timestampText(bytes: Buffer): string {
-  return postgresDate(packedText(writeTimestampBinary, bytes));
-}
-
-function timestamptzText(bytes: Buffer): string {
-  return postgresDate(packedText(writeTimestamptzBinary, bytes));
+function utf8Text(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new DecodeError('text is not valid UTF-8', { offset: 0 });
+  return bytes.toString('utf8');
 }
 
 /** Turns ISO 8601 into what DateStyle ISO prints: years before 1 as BC, a space before the time, +00 for UTC. */
@@ -165,13 +169,10 @@ function vectorText(bytes: Buffer, elementByteCount: number): string {
   return elements.join(' ');
 }
 
-/** jsonpath binary: a version byte 1, then the text. */
-function jsonpathText(bytes: Buffer): string {
-  const text = bytes.subarray(1);
-  if (bytes[0] !== 1 || !isUtf8(text)) {
-    throw new DecodeError('jsonpath has an unknown version or is not valid UTF-8', { offset: 0 });
-  }
-  return text.toString('utf8');
+/** jsonb, jsonpath, ltree: a version byte 1, then the text. */
+export function versionedText(bytes: Buffer): string {
+  if (bytes[0] !== 1) throw new DecodeError('value of an unknown version', { offset: 0 });
+  return utf8Text(bytes.subarray(1));
 }
 
 /** The string that a writer packs. */

@@ -9,7 +9,7 @@ import { AckFrontier } from '../../src/stream/ack-frontier.js';
 import { BatchCutter, type CutBatch } from '../../src/stream/batch-cutter.js';
 import { RelationRegistry } from '../../src/stream/relation-registry.js';
 import type { StopVerdict } from '../../src/stream/stop-position.js';
-import type { TypesMode } from '../../src/types/column-writer.js';
+import type { TypesMode } from '../../src/types/type-rules.js';
 
 /** Bytes before the first message of a slab, so that an offset in the slab is never one in a message. */
 const MARGIN = 64;

@@ -604,8 +604,8 @@ describe(`PostgreSQL ${PG_MAJOR}: tables`, () => {
       id: 1,
       m: 'ok',
       w: 'x y',
-      p: '(1,"a b")',
-      ms: '{ok,NULL}',
+      p: { a: 1, b: 'a b' },
+      ms: ['ok', null],
     });
   });
 

@@ -271,15 +271,11 @@ function dateOf(time: Pgoutput.MessageBegin['commitTime']): Date {
 /** For `types: 'text'`. */
 export const serverText: ToValue = (_typeOid, text) => text;
 
-/** For `types: 'lossless'` with text transfer: the rules of the documentation, applied to the server's text. */
+/**
+ * For `types: 'lossless'`, however the values come: the rules of the documentation, applied to the server's text. Of types
+ * that are not built in the workload has enums.
+ */
 export const losslessFromText: ToValue = (typeOid, text) => losslessOf(typeOid, text);
-
-/** For `types: 'lossless'` with binary transfer: the same, and bytes for types that are not built in. */
-export const losslessFromBinary: ToValue = (typeOid, text) =>
-  typeOid < FIRST_NORMAL_OID ? losslessOf(typeOid, text) : Buffer.from(text);
-
-/** Types below it are built in: FirstNormalObjectId. */
-const FIRST_NORMAL_OID = 16_384;
 
 const ISO_TYPES: ReadonlyMap<number, string> = new Map([
   [Oid.date, 'date'],
@@ -313,6 +309,10 @@ function losslessOf(typeOid: number, text: string): unknown {
     case Oid.json:
     case Oid.jsonb:
       return JSON.parse(text);
+    case Oid.int4range: {
+      const [lower, upper] = text.slice(1, -1).split(',').map(Number);
+      return { lower, upper, lowerInclusive: text.startsWith('['), upperInclusive: text.endsWith(']') };
+    }
     default: {
       const isoType = ISO_TYPES.get(typeOid);
       return isoType === undefined ? text : isoOf(isoType, text);

@@ -104,7 +104,7 @@ const CLOSE_EARLY = `
   import { setTimeout as sleep } from 'node:timers/promises';
   import { DecodePool } from '${new URL('../../src/threads/decode-pool.js', import.meta.url)}';
   for (let waitMs = 20; waitMs < 120; waitMs += 3) {
-    const pool = new DecodePool({ types: 'lossless', transform: undefined, workers: 2, timeoutMs: 10_000 });
+    const pool = new DecodePool({ types: { mode: 'lossless', overrides: [] }, transform: undefined, workers: 2, timeoutMs: 10_000 });
     await sleep(waitMs);
     await pool.close();
   }

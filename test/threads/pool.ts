@@ -11,7 +11,13 @@ import * as wire from '../support/pgoutput-bytes.js';
 
 /** A pool that goes away with the test. */
 export function openPool(t: TestContext, options: Partial<DecodePoolOptions> = {}): DecodePool {
-  const pool = new DecodePool({ workers: 2, types: 'lossless', transform: undefined, timeoutMs: 20_000, ...options });
+  const pool = new DecodePool({
+    workers: 2,
+    types: { mode: 'lossless', overrides: [] },
+    transform: undefined,
+    timeoutMs: 20_000,
+    ...options,
+  });
   t.after(() => pool.close());
   return pool;
 }
@@ -32,6 +38,7 @@ export function taskFor({ position, slab, start, end, facts, transaction }: CutB
     relations: position.relations.map(({ version, message }) => ({ version, message })),
     facts,
     transaction,
+    typesAreFinal: false,
     ordinal: position.start.ordinal,
   };
 }

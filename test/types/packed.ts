@@ -1,6 +1,7 @@
-import { type ColumnFormat, columnWriter, type TypesMode } from '../../src/types/column-writer.js';
+import { type ColumnFormat, columnWriter } from '../../src/types/column-writer.js';
 import { PackWriter } from '../../src/types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../../src/types/row-reader.js';
+import type { TypesMode } from '../../src/types/type-rules.js';
 
 const reader = createRowReader(['value']);
 

@@ -58,8 +58,39 @@ function expectedOf(typeName: string, typeOid: number, text: string): unknown {
     case Oid.jsonb:
       return JSON.parse(text);
     default:
+      if (text !== '' && /range$/.test(typeName)) return expectedOfRanges(typeName, text);
       return isoOf(typeName, text);
   }
+}
+
+/** No bound of the samples holds what would have to be escaped. */
+const RANGE = /empty|([[(])(?:"([^"]*)"|([^",]*)),(?:"([^"]*)"|([^",\])]*))([\])])/g;
+
+function expectedOfRanges(typeName: string, text: string): unknown {
+  const bound = (quoted: string | undefined, plain: string | undefined): unknown => {
+    const value = quoted ?? plain ?? '';
+    if (value === '') return null;
+    if (/^int4/.test(typeName)) return Number(value);
+    if (/^int8/.test(typeName)) return BigInt(value);
+    return isoOf(
+      typeName
+        .replace(/^ts(?!tz)/, 'timestamp')
+        .replace(/^tstz/, 'timestamptz')
+        .replace(/(?:multi)?range$/, ''),
+      value,
+    );
+  };
+  const ranges = Array.from(text.matchAll(RANGE), ([whole, opener, lowerQuoted, lower, upperQuoted, upper, closer]) =>
+    whole === 'empty'
+      ? { empty: true }
+      : {
+          lower: bound(lowerQuoted, lower),
+          upper: bound(upperQuoted, upper),
+          lowerInclusive: opener === '[',
+          upperInclusive: closer === ']',
+        },
+  );
+  return /multi/.test(typeName) ? ranges : ranges[0];
 }
 
 describe(`PostgreSQL ${PG_MAJOR}: text and binary give the same value`, () => {
