@@ -62,6 +62,11 @@ function streamProgram(parent: Command): Command {
       flagValue(PROTO_VERSION_VALUE),
     )
     .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
+    .addOption(
+      new Option('--record <file>', 'write what the server sends to this new file, for pg-walstream/testing').conflicts(
+        ['format', 'table', 'maxEvents'],
+      ),
+    )
     .option('--rate', 'show rates and lag on stderr every second')
     .option('--stats', 'say on stderr at the end what was done')
     .addHelpText('after', STREAM_NOTES)
@@ -123,6 +128,7 @@ A transaction is acknowledged to the server once its lines are written. What was
 With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
 all the same. Of streamed transactions --table prints the changes of the tables and how the transactions end.
 Tables are spelled as in the catalog, with double quotes where a name has a dot.
+With --record nothing is printed; a transaction is acknowledged once the file has it. The file holds the rows.
 A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.
 Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once.
 

@@ -13,6 +13,7 @@ import { LiveLine } from './live-line.js';
 import { Output, OutputClosedError } from './output.js';
 import { paletteFor } from './palette.js';
 import { formatBytes, formatCount, formatShare, RateSampler, type Rates, rateLine } from './rate-line.js';
+import { recordStream } from './record-stream.js';
 import { StopSignals } from './stop-signals.js';
 import type { TableName } from './table-name.js';
 
@@ -33,6 +34,8 @@ export interface StreamFlags {
   readonly format: OutputFormat;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
+  /** File that gets the messages as they came, instead of stdout the events. */
+  readonly record?: string;
 }
 
 const STOP_TIMEOUT_MS = 5_000;
@@ -69,7 +72,16 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     await start(stream);
     signals.requested.removeEventListener('abort', onRequest);
     for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
-    await printStream(stream, flags, signals);
+    await consume(stream, flags, signals, () => {
+      return flags.record === undefined
+        ? printStream(stream, flags, signals)
+        : recordStream(stream, {
+            path: flags.record,
+            dsn: flags.dsn,
+            slot: flags.slot,
+            publications: flags.publication,
+          });
+    });
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   }
@@ -92,14 +104,13 @@ async function start(stream: WalStream): Promise<void> {
   }
 }
 
-async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {
-  const output = new Output(process.stdout);
-  const printer = new EventPrinter({
-    format: flags.format,
-    tables: flags.table ?? [],
-    maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
-    palette: paletteFor(process.stdout),
-  });
+/** Runs until the stream has ended, and shows meanwhile and at the end what is asked for. */
+async function consume(
+  stream: WalStream,
+  flags: StreamFlags,
+  signals: StopSignals,
+  consumer: () => Promise<void>,
+): Promise<void> {
   const rates = new RateSampler(() => stream.stats());
   const live = new LiveLine(process.stderr);
   const timer = flags.rate ? setInterval(() => live.show(rateLine(rates.next())), RATE_INTERVAL_MS) : undefined;
@@ -108,12 +119,7 @@ async function printStream(stream: WalStream, flags: StreamFlags, signals: StopS
   signals.requested.addEventListener('abort', stop);
   if (signals.requested.aborted) stop();
   try {
-    for await (const batch of stream.batches()) {
-      const { text, acknowledge, full } = printer.print(batch);
-      if (text !== '') await output.write(text, signals.atOnce);
-      for (const unit of acknowledge) stream.ack(unit);
-      if (full) break;
-    }
+    await consumer();
   } catch (error) {
     if (!(error instanceof OutputClosedError)) throw error;
   } finally {
@@ -123,6 +129,22 @@ async function printStream(stream: WalStream, flags: StreamFlags, signals: StopS
     await stream.stop({ drain: 'none' });
     live.end();
     if (flags.stats) process.stderr.write(summary(stream.stats(), overall));
+  }
+}
+
+async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {
+  const output = new Output(process.stdout);
+  const printer = new EventPrinter({
+    format: flags.format,
+    tables: flags.table ?? [],
+    maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
+    palette: paletteFor(process.stdout),
+  });
+  for await (const batch of stream.batches()) {
+    const { text, acknowledge, full } = printer.print(batch);
+    if (text !== '') await output.write(text, signals.atOnce);
+    for (const unit of acknowledge) stream.ack(unit);
+    if (full) break;
   }
 }
 
