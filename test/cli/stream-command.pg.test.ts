@@ -412,17 +412,28 @@ describe('failures: one line on stderr, exit code 1', () => {
     const source = await Source.open(t);
     await fails([...source.args(), '-d', server().connectionString('nowhere')], /database "nowhere" does not exist/);
   });
+});
 
-  test('a walsender that is terminated', async (t) => {
-    const source = await Source.open(t);
-    await using run = new Run(source.args());
-    await source.becomesActive();
-    await sql(
-      server(),
-      `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${source.name}'`,
-    );
-    const { code, stderr } = await run.ended;
-    assert.match(stderr, /^pg-walstream: terminating connection due to administrator command\n$/);
-    assert.equal(code, 1);
-  });
+test('a connection that is lost: it says so, goes on, and ends with a signal', async (t) => {
+  const source = await Source.open(t);
+  await using run = new Run([...source.args(), '--format', 'jsonl']);
+  await source.becomesActive();
+  await source.insert(1);
+  await run.shows(/"commit"/);
+  await sql(
+    server(),
+    `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${source.name}'`,
+  );
+  await run.shows(/connected again/);
+  await source.insert(2);
+  await run.shows(/"id":2/);
+  run.child.kill('SIGINT');
+  const { code, stdout, stderr } = await run.ended;
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /^pg-walstream: terminating connection due to administrator command; attempt 1 to go on in \d\.\d s\npg-walstream: (?:.*\n)*.*connected again, going on at [0-9A-F]+\/[0-9A-F]+\n$/,
+  );
+  const inserts = stdout.split('\n').filter((line) => line.includes('"insert"'));
+  assert.equal(inserts.length, 2);
 });
