@@ -144,6 +144,10 @@ export interface WireLocation {
   /** `walStart` of the message. */
   readonly lsn?: bigint;
   readonly relationId?: number;
+  /** `schema.table` of the row change, where known. */
+  readonly relation?: string;
+  /** Name of the column, where the fault lies in one value. */
+  readonly column?: string;
   readonly cause?: unknown;
 }
 
@@ -167,9 +171,19 @@ export class ProtocolError extends WireError {
   readonly code = 'ERR_PROTOCOL';
 }
 
-/** A pgoutput message or a value in it that cannot be decoded. */
+/** A pgoutput message or a value in it that cannot be decoded. Nothing from its position on is delivered. */
 export class DecodeError extends WireError {
   readonly code = 'ERR_DECODE';
+  /** `schema.table` of the row change, where known. */
+  readonly relation: string | undefined;
+  /** Name of the column, where the fault lies in one value. */
+  readonly column: string | undefined;
+
+  constructor(message: string, location: WireLocation) {
+    super(message, location);
+    this.relation = location.relation;
+    this.column = location.column;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-m
 import type { TypesMode } from '../types/column-writer.js';
 import { PackWriter } from '../types/pack-writer.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
-import { locateDecodeError } from './decode-location.js';
+import { locateDecodeError, type RowLocation } from './decode-location.js';
 import { EventIndex } from './event-index.js';
 import { MessageTag, TupleTag } from './message-tag.js';
 import { EventCode, EventFlag, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
@@ -19,7 +19,7 @@ import {
   parseStreamStop,
   STREAMED_XID_BYTES,
 } from './stream-message.js';
-import { NO_TUPLE, packKey, packRow } from './tuple.js';
+import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
 /** First byte of a packed row: msgpackr's record of structure 0. */
 export const ROW_RECORD = 0x40;
@@ -127,7 +127,8 @@ export class Transcoder {
           }
         } catch (thrown) {
           this.#out.position = rollback;
-          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1) });
+          const row = this.#rowLocation(tag, bytes, inBlock ? message + STREAMED_XID_BYTES : message, next);
+          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1), row });
           break;
         }
       }
@@ -362,6 +363,18 @@ export class Transcoder {
     const lsnHigh = bytes.readUInt32BE(body + 1);
     const lsnLow = bytes.readUInt32BE(body + 5);
     this.#index.push(code, this.#lastPosition, lsnHigh, lsnLow, oldStart, newStart, this.#out.position);
+  }
+
+  /** For the error of a row change, which begins at `start` but for its tag. */
+  #rowLocation(tag: number, bytes: Buffer, start: number, end: number): RowLocation | undefined {
+    if (tag !== MessageTag.insert && tag !== MessageTag.update && tag !== MessageTag.delete) return undefined;
+    if (end - start < 5) return undefined;
+    const relation = this.#current.get(bytes.readUInt32BE(start + 1))?.version.relation;
+    if (relation === undefined) return undefined;
+    return {
+      relation: `${relation.schema}.${relation.table}`,
+      columnAt: (offset) => relation.columns[columnPositionAt(bytes, start + 5, end, offset)]?.name,
+    };
   }
 
   #planAt(bytes: Buffer, start: number, end: number): RelationPlan {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { ConfigurationError, Lsn, ProtocolError, UNCHANGED, type WalEvent, WalStream } from '../../src/index.js';
+import { ConfigurationError, UNCHANGED, type WalEvent, WalStream } from '../../src/index.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
 import { changesOf, dropSlot, insertLsn, only, SCENARIO_SETTINGS, type Scenario, Scenarios } from './scenario.js';
 
@@ -546,123 +545,6 @@ describe(`PostgreSQL ${PG_MAJOR}: tables`, () => {
       assert.deepStrictEqual(update?.key, { column_1599: 4_797 });
     });
   }
-});
-
-describe(`PostgreSQL ${PG_MAJOR}: large values`, () => {
-  const size = 100_000_000;
-
-  test('a text of 100 MB is delivered', async () => {
-    const events = await streamed({
-      once: true,
-      setup: 'CREATE TABLE t (id int PRIMARY KEY, big text, tail text)',
-      changes: [
-        "INSERT INTO t VALUES (1, 'small', 'before')",
-        `INSERT INTO t VALUES (2, repeat('0123456789', ${size / 10}), 'behind')`,
-        "INSERT INTO t VALUES (3, 'small', 'after')",
-      ],
-    });
-    const rows = only(events, 'insert').map((event) => event.new);
-    assert.deepEqual(
-      rows.map(({ id, tail }) => [id, tail]),
-      [
-        [1, 'before'],
-        [2, 'behind'],
-        [3, 'after'],
-      ],
-    );
-    const big = rows[1]?.big;
-    assert.ok(typeof big === 'string');
-    assert.equal(big.length, size);
-    const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-    assert.equal(hash(big), hash('0123456789'.repeat(size / 10)));
-  });
-
-  test('one beyond maxMessageBytes is an error that names the option', async () => {
-    const seen: unknown[] = [];
-    await assert.rejects(
-      streamed({
-        setup: 'CREATE TABLE t (id int PRIMARY KEY, big text)',
-        changes: ["INSERT INTO t VALUES (1, 'small')", "INSERT INTO t VALUES (2, repeat('x', 1000000))"],
-        options: { maxMessageBytes: 500_000 },
-      }).then((events) => seen.push(...events)),
-      (error) => error instanceof ProtocolError && error.message.includes('maxMessageBytes') && !error.retryable,
-    );
-  });
-});
-
-describe(`PostgreSQL ${PG_MAJOR}: replication origins`, () => {
-  const scenario = {
-    setup: `CREATE TABLE t (id int PRIMARY KEY);
-      SELECT pg_replication_origin_create('from "elsewhere"')
-        WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = 'from "elsewhere"')`,
-    changes: [
-      'INSERT INTO t VALUES (1)',
-      `SELECT pg_replication_origin_session_setup('from "elsewhere"')`,
-      `BEGIN; SELECT pg_replication_origin_xact_setup('AB/CDEF', '2024-01-02 03:04:05.678+00'); INSERT INTO t VALUES (2);
-       COMMIT`,
-      'SELECT pg_replication_origin_session_reset()',
-      'INSERT INTO t VALUES (3)',
-    ],
-  };
-  const ids = (events: readonly WalEvent[]) => only(events, 'insert').map((event) => event.new.id);
-
-  for (const options of PG_MAJOR >= 16 ? [{}, { origin: 'any' as const }] : [{}]) {
-    test(`any${'origin' in options ? ', asked for' : ', by default'}`, async () => {
-      const events = await streamed({ ...scenario, options });
-      assert.deepEqual(ids(events), [1, 2, 3]);
-      assert.deepEqual(
-        only(events, 'origin').map(({ name, originLsn }) => [name, originLsn]),
-        [['from "elsewhere"', Lsn.parse('AB/CDEF')]],
-      );
-      const kinds = events.map((event) => event.kind).filter((kind) => kind !== 'relation');
-      assert.deepEqual(kinds.slice(3, 7), ['begin', 'origin', 'insert', 'commit']);
-      // The server dates such a transaction as its origin did.
-      assert.equal(only(events, 'begin')[1]?.commitTime.toISOString(), '2024-01-02T03:04:05.678Z');
-    });
-  }
-
-  test('a transaction that begins at stopLsn is not delivered, wherever it comes from', async () => {
-    const client = await connect(server());
-    const name = 'stop_before_origin';
-    try {
-      await client.query(`CREATE TABLE ${name} (id int PRIMARY KEY); CREATE PUBLICATION ${name} FOR TABLE ${name}`);
-      await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
-      await client.query(`INSERT INTO ${name} VALUES (1)`);
-      await client.query('CREATE TABLE not_published AS SELECT FROM generate_series(1, 100)');
-      const stopLsn = await insertLsn(client);
-      await client.query('DROP TABLE not_published');
-      await client.query(`SELECT pg_replication_origin_create('${name}')`);
-      await client.query(`SELECT pg_replication_origin_session_setup('${name}')`);
-      await client.query(`INSERT INTO ${name} VALUES (2)`);
-      await client.query('SELECT pg_replication_origin_session_reset()');
-      const stream = new WalStream({
-        connection: server().connectionString(),
-        slot: name,
-        publications: name,
-        stopLsn,
-      });
-      const events: WalEvent[] = [];
-      for await (const event of stream) events.push(event);
-      assert.deepEqual(ids(events), [1]);
-    } finally {
-      await dropSlot(client, name);
-      await client.query(`DROP TABLE ${name}; DROP PUBLICATION ${name}`);
-      await client.end();
-    }
-  });
-
-  test('none', { skip: needsMajor(16, 'origin') }, async () => {
-    const events = await streamed({ ...scenario, options: { origin: 'none' } });
-    assert.deepEqual(ids(events), [1, 3]);
-    assert.deepEqual(only(events, 'origin'), []);
-  });
-
-  test('none, from a server that cannot', { skip: PG_MAJOR >= 16 && 'this one can' }, async () => {
-    await assert.rejects(
-      streamed({ ...scenario, options: { origin: 'none' } }),
-      (error) => error instanceof ConfigurationError && error.option === 'origin' && /16/.test(error.message),
-    );
-  });
 });
 
 describe(`PostgreSQL ${PG_MAJOR}: a publication that was created after the slot`, () => {

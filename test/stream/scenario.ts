@@ -17,6 +17,8 @@ export interface Scenario {
   readonly options?: Partial<WalStreamOptions>;
   /** Only `for await`: the others would take too long, or cannot be compared. */
   readonly once?: true;
+  /** Asks the server, when the changes have been made, what they came to. */
+  readonly after?: (client: pg.Client) => Promise<void>;
   /** What another parser makes of the server's messages is not compared: it gets these wrong. */
   readonly unparsable?: true;
 }
@@ -42,7 +44,7 @@ const WAYS: readonly Way[] = [
 export const SCENARIO_SETTINGS = { autovacuum: 'off', logical_decoding_work_mem: '64kB' };
 
 /** More than logical_decoding_work_mem in a transaction, to have it streamed by a server that cannot be told to. */
-const FILLER = "SELECT pg_logical_emit_message(true, 'filler', repeat('f', 70000));";
+export const FILLER = "SELECT pg_logical_emit_message(true, 'filler', repeat('f', 70000))";
 const STREAMS_ON_REQUEST = PG_MAJOR >= 16;
 
 let scenarios = 0;
@@ -70,7 +72,7 @@ export class Scenarios {
   async streamed(scenario: Scenario): Promise<WalEvent[]> {
     const name = `scenario_${++scenarios}`;
     this.#name = name;
-    const { setup, publication = 'FOR ALL TABLES', changes, options, once, unparsable } = scenario;
+    const { setup, publication = 'FOR ALL TABLES', changes, options, after, once, unparsable } = scenario;
     const ways = once || options?.streaming !== undefined || options?.protoVersion !== undefined ? [] : WAYS;
     const slots = [name];
     const client = await connect(this.#server());
@@ -80,6 +82,7 @@ export class Scenarios {
       await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
       for (const change of changes) await client.query(ways.length === 0 ? change : outgrowing(change));
       const stopLsn = await insertLsn(client);
+      await after?.(client);
       for (const way of ways) {
         await client.query('SELECT pg_copy_logical_replication_slot($1, $2)', [name, `${name}_${way.name}`]);
         slots.push(`${name}_${way.name}`);
@@ -124,8 +127,8 @@ const STREAM_AT_ONCE = STREAMS_ON_REQUEST
 /** The change in a transaction that is streamed. */
 function outgrowing(change: string): string {
   if (STREAMS_ON_REQUEST) return change;
-  if (/^BEGIN;/.test(change)) return change.replace(/;\s*COMMIT$/, `; ${FILLER} COMMIT`);
-  return /^(INSERT|UPDATE|DELETE|TRUNCATE)/.test(change) ? `BEGIN; ${change}; ${FILLER} COMMIT` : change;
+  if (/^BEGIN;/.test(change)) return change.replace(/;\s*COMMIT$/, `; ${FILLER}; COMMIT`);
+  return /^(INSERT|UPDATE|DELETE|TRUNCATE)/.test(change) ? `BEGIN; ${change}; ${FILLER}; COMMIT` : change;
 }
 
 function isFiller(event: WalEvent | TransactionItem): boolean {
