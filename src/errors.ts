@@ -96,6 +96,8 @@ export interface ServerErrorDetails {
   readonly severity: string;
   readonly detail?: string;
   readonly hint?: string;
+  /** Of the change that the server was decoding. */
+  readonly lsn?: bigint;
   readonly cause?: unknown;
 }
 
@@ -106,6 +108,8 @@ export class ServerError extends WalStreamError {
   readonly severity: string;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  /** Of the change that the server was decoding when it failed. */
+  readonly lsn: bigint | undefined;
 
   constructor(message: string, details: ServerErrorDetails) {
     super(message, isRetryableSqlState(details.sqlState), details.cause);
@@ -113,6 +117,7 @@ export class ServerError extends WalStreamError {
     this.severity = details.severity;
     this.detail = details.detail;
     this.hint = details.hint;
+    this.lsn = details.lsn;
   }
 }
 
