@@ -7,6 +7,7 @@ import { paletteFor } from './palette.js';
 import { formatBytes, formatCount, formatShare, RateSampler, type Rates, rateLine } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
 import type { TableName } from './table-name.js';
+import { TransactionPrinter, type Write } from './transaction-printer.js';
 
 /** Flags of `stream`, as commander names them. */
 export interface StreamFlags {
@@ -23,6 +24,7 @@ export interface StreamFlags {
   readonly twoPhase?: boolean;
   readonly protoVersion?: 1 | 2 | 3 | 4;
   readonly format: OutputFormat;
+  readonly transactions?: boolean;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
 }
@@ -85,36 +87,74 @@ async function start(stream: WalStream): Promise<void> {
 
 async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {
   const output = new Output(process.stdout);
-  const printer = new EventPrinter({
+  const options = {
     format: flags.format,
     tables: flags.table ?? [],
     maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
     palette: paletteFor(process.stdout),
-  });
+  };
   const rates = new RateSampler(() => stream.stats());
   const live = new LiveLine(process.stderr);
   const timer = flags.rate ? setInterval(() => live.show(rateLine(rates.next())), RATE_INTERVAL_MS) : undefined;
   // Should it fail, the loop does too and says why.
   const stop = () => void stream.stop({ drain: 'transaction', timeoutMs: STOP_TIMEOUT_MS }).catch(() => {});
-  signals.requested.addEventListener('abort', stop);
-  if (signals.requested.aborted) stop();
+  const write = (text: string) => output.write(text, signals.atOnce);
   try {
-    for await (const batch of stream.batches()) {
-      const { text, acknowledge, full } = printer.print(batch);
-      if (text !== '') await output.write(text, signals.atOnce);
-      for (const unit of acknowledge) stream.ack(unit);
-      if (full) break;
-    }
+    if (flags.transactions) await printTransactions(stream, new TransactionPrinter(options), write, stop, signals);
+    else await printEvents(stream, new EventPrinter(options), write, stop, signals);
   } catch (error) {
     if (!(error instanceof OutputClosedError)) throw error;
   } finally {
     clearInterval(timer);
-    signals.requested.removeEventListener('abort', stop);
     const overall = rates.overall();
     await stream.stop({ drain: 'none' });
     live.end();
     if (flags.stats) process.stderr.write(summary(stream.stats(), overall));
   }
+}
+
+async function printEvents(
+  stream: WalStream,
+  printer: EventPrinter,
+  write: Write,
+  stop: () => void,
+  signals: StopSignals,
+): Promise<void> {
+  using _ = whenRequested(signals, stop);
+  for await (const batch of stream.batches()) {
+    const { text, acknowledge, full } = printer.print(batch);
+    if (text !== '') await write(text);
+    for (const unit of acknowledge) stream.ack(unit);
+    if (full) break;
+  }
+}
+
+/** A transaction that is being written is written to its end: stopping the stream would take it off the disk. */
+async function printTransactions(
+  stream: WalStream,
+  printer: TransactionPrinter,
+  write: Write,
+  stop: () => void,
+  signals: StopSignals,
+): Promise<void> {
+  let writing = false;
+  using _ = whenRequested(signals, () => {
+    if (!writing) stop();
+  });
+  for await (const item of stream.transactions()) {
+    writing = true;
+    await printer.print(item, write);
+    stream.ack(item);
+    writing = false;
+    if (printer.full || signals.requested.aborted) break;
+  }
+}
+
+/** Calls `stop` when a signal asks for it, or has asked already. */
+function whenRequested({ requested }: StopSignals, stop: () => void): Disposable {
+  requested.addEventListener('abort', stop);
+  if (requested.aborted) stop();
+  return { [Symbol.dispose]: () => requested.removeEventListener('abort', stop) };
 }
 
 /** What `--stats` says at the end. */
