@@ -39,15 +39,17 @@ export function serverErrorFrom(fields: ErrorFields, context: ServerErrorContext
     );
   }
   const lsn = decodedLsn(fields.where);
-  const what = sqlState === NOT_IN_REPERTOIRE ? message.replace(QUOTED_BYTES, '') : message;
-  const advice = hint ?? (sqlState === NOT_IN_REPERTOIRE && lsn !== undefined ? NOT_IN_REPERTOIRE_HINT : undefined);
-  return new ServerError(lsn === undefined ? what : `${what} at ${Lsn.format(lsn)}`, {
+  const details = {
     sqlState,
     severity,
     ...(fields.detail !== undefined && !mayCarryValues(sqlState) && { detail: fields.detail }),
-    ...(advice !== undefined && { hint: advice }),
+    ...(hint !== undefined && { hint }),
     ...(lsn !== undefined && { lsn }),
-  });
+  };
+  if (sqlState !== NOT_IN_REPERTOIRE) return new ServerError(message, details);
+  const unquoted = message.replace(QUOTED_BYTES, '');
+  if (lsn === undefined) return new ServerError(unquoted, details);
+  return new ServerError(`${unquoted} at ${Lsn.format(lsn)}`, { hint: NOT_IN_REPERTOIRE_HINT, ...details });
 }
 
 /** Text that is not valid in its encoding. The server's message quotes its bytes. */

@@ -602,16 +602,17 @@ describe(`PostgreSQL ${PG_MAJOR}: tables that are altered`, () => {
     'inside savepoints that are released': (steps) => [
       `BEGIN; ${steps.map((step, at) => `SAVEPOINT s${at}; ${step.join(';')}; RELEASE s${at}; ${FILLER}`).join(';')}; COMMIT`,
     ],
-    'inside savepoints that are rolled back, and again': (steps) => [
-      `BEGIN; ${steps
-        .map((step) => {
-          const once = `${step.join(';')}; ${FILLER}`;
-          // Servers fail now and then to decode a rewritten table whose first rewrite was rolled back to a savepoint:
-          // "unexpected duplicate for tablespace 0, relfilenode", and "could not map filenumber".
-          return step[0].includes(' TYPE ') ? once : `SAVEPOINT s; ${once}; ROLLBACK TO s; ${once}`;
-        })
-        .join(';')}; COMMIT`,
-    ],
+    'inside savepoints that are rolled back, and again': (steps) => {
+      // Servers fail to decode a table whose own row in pg_class was changed in such a savepoint: "unexpected duplicate
+      // for tablespace 0, relfilenode", and "could not map filenumber". So only its columns are.
+      const transactions: string[][] = [[]];
+      for (const step of steps) {
+        const once = `${step.join(';')}; ${FILLER}`;
+        if (/ (ADD|TYPE|RENAME TO|SET SCHEMA|REPLICA) /.test(step[0])) transactions.push([once], []);
+        else transactions.at(-1)?.push(`SAVEPOINT s; ${once}; ROLLBACK TO s; ${once}`);
+      }
+      return transactions.filter((parts) => parts.length > 0).map((parts) => `BEGIN; ${parts.join('; ')}; COMMIT`);
+    },
     'in transactions that are rolled back, and again': (steps) =>
       steps.flatMap((step) => [`BEGIN; ${step.join(';')}; ${FILLER}; ROLLBACK`, `BEGIN; ${step.join(';')}; COMMIT`]),
   };
