@@ -46,7 +46,12 @@ function streamProgram(parent: Command): Command {
     .option('--temporary', 'create the slot for this run only; it is gone afterwards')
     .option('--start-lsn <lsn>', 'start here (X/Y) instead of where the slot was acknowledged', flagValue(LSN_VALUE))
     .option('--stop-lsn <lsn>', 'end after the transaction that reaches this position', flagValue(LSN_VALUE))
-    .option('--max-events <n>', 'end after so many printed events', flagValue(COUNT_VALUE))
+    .option(
+      '--max-events <n>',
+      'end after so many printed events; with --transactions, transactions',
+      flagValue(COUNT_VALUE),
+    )
+    .option('--transactions', 'print whole transactions, a line of jsonl each; large ones wait on disk')
     .option(
       '--table <schema.table>',
       'print only changes of this table; repeatable',
@@ -127,6 +132,8 @@ const STREAM_NOTES = `
 A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.
 With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
 all the same. Of streamed transactions --table prints the changes of the tables and how the transactions end.
+With --transactions nothing is printed of a transaction that does not commit (or prepare, with --two-phase), and
+--streaming only has large ones received early. A line without a newline at its end was not finished: it comes again.
 Tables are spelled as in the catalog, with double quotes where a name has a dot.
 With --record nothing is printed; a transaction is acknowledged once the file has it. The file holds the rows.
 A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.

@@ -6,7 +6,7 @@ import { PackWriter } from '../types/pack-writer.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import type { TypeRules, TypesMode } from '../types/type-rules.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
-import { locateDecodeError } from './decode-location.js';
+import { locateDecodeError, type RowLocation } from './decode-location.js';
 import { EventIndex } from './event-index.js';
 import { MessageTag, TupleTag } from './message-tag.js';
 import { EventCode, EventFlag, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
@@ -21,7 +21,7 @@ import {
   parseStreamStop,
   STREAMED_XID_BYTES,
 } from './stream-message.js';
-import { NO_TUPLE, packKey, packRow } from './tuple.js';
+import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
 /** First byte of a packed row: msgpackr's record of structure 0. */
 export const ROW_RECORD = 0x40;
@@ -131,7 +131,8 @@ export class Transcoder {
           else this.#packMessage(tag, bytes, body, message, next);
         } catch (thrown) {
           this.#out.position = rollback;
-          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1) });
+          const row = this.#rowLocation(tag, bytes, this.#inBlock ? message + STREAMED_XID_BYTES : message, next);
+          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1), row });
           break;
         }
       }
@@ -373,6 +374,18 @@ export class Transcoder {
     const lsnHigh = bytes.readUInt32BE(body + 1);
     const lsnLow = bytes.readUInt32BE(body + 5);
     this.#index.push(code, this.#lastPosition, lsnHigh, lsnLow, oldStart, newStart, this.#out.position);
+  }
+
+  /** For the error of a row change, which begins at `start` but for its tag. */
+  #rowLocation(tag: number, bytes: Buffer, start: number, end: number): RowLocation | undefined {
+    if (tag !== MessageTag.insert && tag !== MessageTag.update && tag !== MessageTag.delete) return undefined;
+    if (end - start < 5) return undefined;
+    const relation = this.#current.get(bytes.readUInt32BE(start + 1))?.version.relation;
+    if (relation === undefined) return undefined;
+    return {
+      relation: `${relation.schema}.${relation.table}`,
+      columnAt: (offset) => relation.columns[columnPositionAt(bytes, start + 5, end, offset)]?.name,
+    };
   }
 
   #planAt(bytes: Buffer, start: number, end: number): RelationPlan {

@@ -26,3 +26,16 @@ test('details that may show rows are dropped', () => {
   }
   assert.equal(serverNoticeFrom(fields('01000')).detail, 'd');
 });
+
+test('a walsender says where it was, and text that is not UTF-8 is not quoted', () => {
+  const where = 'slot "s", output plugin "pgoutput", in the change callback, associated LSN 1A/0F00BA12';
+  const message = 'invalid byte sequence for encoding "UTF8": 0xe9 0x20 0x6d';
+  const error = serverErrorFrom({ ...fields('22021'), message, hint: undefined, where });
+  assert.ok(error instanceof ServerError);
+  assert.equal(error.message, 'invalid byte sequence for encoding "UTF8" at 1A/F00BA12');
+  assert.equal(error.lsn, 0x1a_0f00_ba12n);
+  assert.match(error.hint ?? '', /SQL_ASCII/);
+  const elsewhere = serverErrorFrom({ ...fields('22021'), message, where: 'PL/pgSQL function f() line 1' });
+  assert.ok(elsewhere instanceof ServerError);
+  assert.deepEqual([elsewhere.lsn, elsewhere.message, elsewhere.hint], [undefined, message.slice(0, -16), 'h']);
+});

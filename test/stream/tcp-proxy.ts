@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** A TCP connection to a server that can be cut or go silent. */
+/** A TCP connection to a server that can be cut, go silent or damage what it carries. */
 export class TcpProxy {
   readonly port: number;
   readonly #pairs: ReadonlySet<{ readonly client: Socket; readonly server: Socket }>;
@@ -11,6 +11,8 @@ export class TcpProxy {
   /** Bytes from the server after which every connection is cut; in the middle of a message, most likely. */
   cutAfterBytes = Number.POSITIVE_INFINITY;
   bytesForwarded = 0;
+  /** Changes bytes from the server in place. */
+  damage: ((bytes: Buffer) => void) | undefined;
 
   static async open(t: TestContext, to: number | (() => number)): Promise<TcpProxy> {
     const pairs = new Set<{ client: Socket; server: Socket }>();
@@ -78,6 +80,7 @@ export class TcpProxy {
         to.write(bytes);
         return;
       }
+      this.damage?.(bytes);
       const left = this.cutAfterBytes - this.bytesForwarded;
       const part = left < bytes.length ? bytes.subarray(0, left) : bytes;
       this.bytesForwarded += part.length;
