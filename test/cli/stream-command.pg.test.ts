@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -334,7 +335,7 @@ describe('signals', () => {
     const source = await Source.open(t);
     await source.insert(1, 100_000);
     await using run = new Run(source.args('--format', 'jsonl'), {}, { readStdout: false });
-    await source.becomesActive();
+    await once(run.child.stdout, 'readable');
     await sleep(500);
     run.child.kill('SIGINT');
     await sleep(500);
