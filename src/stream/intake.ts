@@ -23,6 +23,7 @@ import { standbyPositions } from './feedback.js';
 import { deafMs, judgeLiveness } from './liveness.js';
 import type { OpenStream } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
+import type { ResumePosition } from './resume-point.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 
@@ -137,9 +138,14 @@ export class Intake implements CopyBothHandler {
     return this.#readsBefore + (this.#copy?.reads ?? 0);
   }
 
-  /** Every transaction that ends before it was received, so that a new connection can go on there. */
-  get resumeLsn(): bigint {
-    return maxLsn(this.frontier.lastReceivedLsn, this.#reported.flush);
+  /** Where a new connection goes on. */
+  get resumePosition(): ResumePosition {
+    const { lastReceivedLsn } = this.frontier;
+    return {
+      lsn: maxLsn(lastReceivedLsn, this.#reported.flush),
+      receivedLsn: lastReceivedLsn,
+      partLsn: this.#cutter.replayLsn,
+    };
   }
 
   /** Whether anything came since the connection was made, or it has lived for so long. */
@@ -318,7 +324,7 @@ export class Intake implements CopyBothHandler {
 
   #onXLogData(bytes: Buffer, start: number, end: number): void {
     this.#shutdown.reset();
-    if (this.#cutter.mayReplay) this.#cut();
+    if (this.#cutter.mayPassOver(bytes, start)) this.#cut();
     let verdict: StopVerdict;
     try {
       verdict = this.#cutter.add(bytes, start, end);
