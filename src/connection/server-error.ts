@@ -37,7 +37,7 @@ export function serverErrorFrom(fields: ErrorFields, context: ServerErrorContext
       { option: 'connection.host' },
     );
   }
-  return new ServerError(message, {
+  return new ServerError(withoutValues(message, sqlState), {
     sqlState,
     severity,
     ...(fields.detail !== undefined && !mayCarryValues(sqlState) && { detail: fields.detail }),
@@ -46,11 +46,17 @@ export function serverErrorFrom(fields: ErrorFields, context: ServerErrorContext
 }
 
 export function serverNoticeFrom(fields: ErrorFields): ServerNotice {
-  const { sqlState, severity, message, hint } = fields;
+  const { sqlState, severity, hint } = fields;
+  const message = withoutValues(fields.message, sqlState);
   return { sqlState, severity, message, hint, detail: mayCarryValues(sqlState) ? undefined : fields.detail };
 }
 
 /** Details of data exceptions (22) and constraint violations (23) show rows: `Key (email)=(...) already exists`. */
 function mayCarryValues(sqlState: string): boolean {
   return sqlState.startsWith('22') || sqlState.startsWith('23');
+}
+
+/** `invalid input syntax for type integer: "..."` quotes the value; other classes quote names. */
+function withoutValues(message: string, sqlState: string): string {
+  return sqlState.startsWith('22') ? message.replace(/["«»„“].*["«»“”]/s, '"..."') : message;
 }

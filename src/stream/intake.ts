@@ -223,6 +223,7 @@ export class Intake implements CopyBothHandler {
 
   /** Tells the server how far the consumer is. */
   sendStatus(replyRequested: boolean): void {
+    if (this.#copy?.congested) return;
     const positions = standbyPositions({
       received: this.#received,
       keepalive: this.#keepalive,

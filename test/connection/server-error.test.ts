@@ -26,3 +26,17 @@ test('details that may show rows are dropped', () => {
   }
   assert.equal(serverNoticeFrom(fields('01000')).detail, 'd');
 });
+
+test('messages of data exceptions do not quote the value', () => {
+  for (const [text, shown] of [
+    ['invalid input syntax for type integer: "a "b" c"', 'invalid input syntax for type integer: "..."'],
+    ['value "123" is out of range for type integer', 'value "..." is out of range for type integer'],
+    ['ungültige Eingabesyntax für Typ integer: »4711«', 'ungültige Eingabesyntax für Typ integer: "..."'],
+    ['division by zero', 'division by zero'],
+  ] as const) {
+    assert.equal(serverErrorFrom({ ...fields('22P02'), message: text }).message, shown);
+    assert.equal(serverNoticeFrom({ ...fields('22P02'), message: text }).message, shown);
+  }
+  const name = 'relation "t" does not exist';
+  assert.equal(serverErrorFrom({ ...fields('42P01'), message: name }).message, name);
+});
