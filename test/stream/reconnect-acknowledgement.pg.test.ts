@@ -4,11 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { type CommitEvent, type Transaction, type WalStreamOptions, WorkerError } from '../../src/index.js';
 import { sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
+import { ATTEMPTS, FAILURES, REPORT_WORDS } from '../threads/transforms/misbehaving.js';
 import { failure, idOf, range, Source, until } from './source.js';
 import { TcpProxy } from './tcp-proxy.js';
+
+/** Workers' heaps, so that running out of memory is quick. They are made with the process's flags. */
+setFlagsFromString('--max-old-space-size=96');
 
 const OPTIONS: Partial<WalStreamOptions> = { retry: { minDelayMs: 10, maxDelayMs: 100 }, feedbackIntervalMs: 20 };
 
@@ -194,5 +199,58 @@ suite('acknowledgement across lost connections', () => {
     );
     assert.ok(stream.stats().reconnects > 0);
     assert.deepEqual(await source.rest(), range(2_901, 3_000));
+  });
+});
+
+suite('workers and lost connections', () => {
+  const server = sharedServer();
+  const module = new URL('../threads/transforms/misbehaving.js', import.meta.url);
+
+  for (const note of ['throw', 'exit', 'hang', 'exhaust'] as const) {
+    test(`a worker that once does this while connections are lost is replaced, and order stays: ${note}`, async (t) => {
+      const source = await Source.open(t, server());
+      const words = new Int32Array(new SharedArrayBuffer(REPORT_WORDS * 4));
+      words[FAILURES] = 1;
+      const { stream, proxy, lose } = await proxied(t, source, {
+        transform: { module, options: { words } },
+        transformTimeoutMs: 1_500,
+        workers: 2,
+      });
+      const values: unknown[] = [];
+      const loop = (async () => {
+        for await (const event of stream) {
+          if (event.kind === 'insert') values.push(event.value);
+          if (event.kind === 'commit' && values.at(-1) === '10000') break;
+        }
+      })();
+      await stream.start();
+      proxy.cutAfterBytes = proxy.bytesForwarded + 200_000;
+      const rows = `SELECT g, CASE g WHEN 5000 THEN '${note}' ELSE g::text END FROM generate_series(1, 10000) g`;
+      await source.query(`INSERT INTO ${source.name} ${rows}`);
+      await until(() => !stream.stats().connected, 'the connection is lost');
+      await lose();
+      await loop;
+      const expected = range(1, 10_000).map((id) => (id === 5_000 ? note : String(id)));
+      assert.deepEqual(values, expected);
+      assert.equal(stream.stats().workerRestarts, 1);
+    });
+  }
+
+  test('one that does it again and again is final, however often the connection is lost', async (t) => {
+    const source = await Source.open(t, server());
+    const words = new Int32Array(new SharedArrayBuffer(REPORT_WORDS * 4));
+    const { stream, lose } = await proxied(t, source, { transform: { module, options: { words } } });
+    const failed = failure(
+      (async () => {
+        for await (const _ of stream);
+      })(),
+    );
+    await stream.start();
+    await lose();
+    await source.query(`INSERT INTO ${source.name} VALUES (1, 'a'), (2, 'throw')`);
+    const error = await failed;
+    assert.ok(error instanceof WorkerError && !error.retryable, String(error));
+    assert.deepEqual([error.relation, error.ordinal, words[ATTEMPTS]], [`public.${source.name}`, 1, 2]);
+    assert.ok(error.lsn !== undefined);
   });
 });
