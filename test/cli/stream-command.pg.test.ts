@@ -363,7 +363,7 @@ describe('signals', () => {
     const toldAt = performance.now();
     run.child.kill('SIGINT');
     const { code, stderr } = await run.ended;
-    assert.equal(stderr, '');
+    assert.match(stderr, /attempt 2 to go on in/);
     assert.equal(code, 0);
     assert.ok(performance.now() - toldAt < 5_000);
   });
@@ -371,18 +371,16 @@ describe('signals', () => {
   test('Ctrl+C in the middle of a million rows', async (t) => {
     const source = await Source.open(t);
     await source.insert(1, 1_000_000);
-    await using run = new Run([...source.args('--format', 'jsonl'), '--transactions']);
+    await using run = new Run(source.args('--format', 'jsonl'));
     await source.becomesActive();
-    await sleep(700);
+    await run.shows(/"insert"/);
     const toldAt = performance.now();
-    run.child.kill('SIGTERM');
     run.child.kill('SIGINT');
     const { code, stderr } = await run.ended;
     assert.equal(stderr, '');
     assert.equal(code, 0);
     t.diagnostic(`${Math.round(performance.now() - toldAt)} ms`);
-    // The limit of stop() and of the server's goodbye.
-    assert.ok(performance.now() - toldAt < 8_000);
+    assert.ok(performance.now() - toldAt < 5_000);
   });
 
   test('Ctrl+C while it still waits for its slot', async (t) => {
