@@ -32,6 +32,8 @@ const FINISH_TIMEOUT_MS = 2_000;
 const LIVENESS_CHECKS_PER_TIMEOUT = 8;
 /** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
 const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
+/** A connection on which only keepalives came, for so many times the limit, was a good one. */
+const LONG_LIFE_TIMEOUTS = 4;
 
 /**
  * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
@@ -79,6 +81,8 @@ export class Intake implements CopyBothHandler {
   #livenessTimeoutMs: number;
   #attachedAt = 0;
   #receivedWhenAttached = 0n;
+  #unitsWhenAttached = 0;
+  #changesWhenAttached = 0;
   #checkedAt = 0;
   #replyRequested = false;
   #feedbackTimer: NodeJS.Timeout | undefined;
@@ -159,6 +163,8 @@ export class Intake implements CopyBothHandler {
     this.#copy = copy;
     this.#attachedAt = performance.now();
     this.#receivedWhenAttached = this.#received;
+    this.#unitsWhenAttached = this.frontier.nextUnit;
+    this.#changesWhenAttached = this.#changesReceived;
     this.#shutdown = new ShutdownWatch(walSenderTimeoutMs);
     this.#reported = { write: confirmedFlushLsn, flush: confirmedFlushLsn, apply: confirmedFlushLsn };
     this.#heardAt = performance.now();
@@ -295,13 +301,24 @@ export class Intake implements CopyBothHandler {
       return;
     }
     const reason = this.#endReason(error);
-    if (reason instanceof TimeoutError && this.#received === this.#receivedWhenAttached) {
-      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
-    } else {
+    if (this.#gotOn) {
       this.#livenessTimeoutMs = this.#options.livenessTimeoutMs;
+    } else if (reason instanceof TimeoutError) {
+      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
     }
     if (!this.#onLost(reason)) this.end(reason);
     else this.#suspend();
+  }
+
+  /**
+   * Whether the connection brought the stream on. Keepalives say that the server reads WAL, which it does also before it
+   * falls silent over something large: alone they count only when they went on for long.
+   */
+  get #gotOn(): boolean {
+    if (this.frontier.nextUnit > this.#unitsWhenAttached || this.#changesReceived > this.#changesWhenAttached)
+      return true;
+    const livedMs = performance.now() - this.#attachedAt;
+    return this.#received > this.#receivedWhenAttached && livedMs > LONG_LIFE_TIMEOUTS * this.#livenessTimeoutMs;
   }
 
   /** Without them a process whose stream has ended can exit. */

@@ -55,6 +55,20 @@ suite('a connection that is half open', () => {
     assert.equal(stream.stats().reconnects, 1);
   });
 
+  test('what is lost before anything came begins where it was told to', async (t) => {
+    const source = await Source.open(t, server());
+    await source.insert(1);
+    const startLsn = await source.lsn();
+    const proxy = await TcpProxy.open(t, server().port);
+    const stream = source.stream({ connection: proxy.connectionString(), retry: QUICKLY, startLsn });
+    const ids = idsUntil(stream, 2);
+    await stream.start();
+    proxy.cut();
+    await source.insert(2);
+    proxy.reopen();
+    assert.deepEqual(await ids, [2]);
+  });
+
   test('connections that are refused for a while are tried until they are not', async (t) => {
     const source = await Source.open(t, server());
     const proxy = await TcpProxy.open(t, server().port);
