@@ -40,7 +40,8 @@ export interface StreamFlags {
   readonly record?: string;
 }
 
-const STOP_TIMEOUT_MS = 5_000;
+/** With the time that the server is given to end the COPY, a busy stream has ended in less than 5 s. */
+const STOP_TIMEOUT_MS = 2_000;
 const RATE_INTERVAL_MS = 1_000;
 
 /** Prints a stream until it ends, a signal stops it, or nobody reads any more. */

@@ -46,9 +46,8 @@ export function serverErrorFrom(fields: ErrorFields, context: ServerErrorContext
     ...(hint !== undefined && { hint }),
     ...(lsn !== undefined && { lsn }),
   };
-  if (sqlState !== NOT_IN_REPERTOIRE) return new ServerError(message, details);
-  const unquoted = message.replace(QUOTED_BYTES, '');
-  if (lsn === undefined) return new ServerError(unquoted, details);
+  const unquoted = withoutValues(message, sqlState);
+  if (sqlState !== NOT_IN_REPERTOIRE || lsn === undefined) return new ServerError(unquoted, details);
   return new ServerError(`${unquoted} at ${Lsn.format(lsn)}`, { hint: NOT_IN_REPERTOIRE_HINT, ...details });
 }
 
@@ -65,11 +64,18 @@ function decodedLsn(where: string | undefined): bigint | undefined {
 }
 
 export function serverNoticeFrom(fields: ErrorFields): ServerNotice {
-  const { sqlState, severity, message, hint } = fields;
+  const { sqlState, severity, hint } = fields;
+  const message = withoutValues(fields.message, sqlState);
   return { sqlState, severity, message, hint, detail: mayCarryValues(sqlState) ? undefined : fields.detail };
 }
 
 /** Details of data exceptions (22) and constraint violations (23) show rows: `Key (email)=(...) already exists`. */
 function mayCarryValues(sqlState: string): boolean {
   return sqlState.startsWith('22') || sqlState.startsWith('23');
+}
+
+/** `invalid input syntax for type integer: "..."` quotes the value; other classes quote names. */
+function withoutValues(message: string, sqlState: string): string {
+  if (sqlState === NOT_IN_REPERTOIRE) return message.replace(QUOTED_BYTES, '');
+  return sqlState.startsWith('22') ? message.replace(/["«»„“].*["«»“”]/s, '"..."') : message;
 }

@@ -5,6 +5,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Lsn } from '../../src/lsn.js';
+import { TcpProxy } from '../stream/tcp-proxy.js';
 import { connect, needsMajor, sharedServer, sql } from '../support/server.js';
 import { Run, runToEnd } from './command-line.js';
 
@@ -346,6 +347,41 @@ describe('signals', () => {
     const exited = new Promise((resolve) => run.child.once('exit', resolve));
     assert.equal(await exited, 0);
     assert.equal(run.stderr, '');
+  });
+
+  test('Ctrl+C while the server is away', async (t) => {
+    const source = await Source.open(t);
+    const proxy = await TcpProxy.open(t, server().port);
+    const args = source.args('--format', 'jsonl');
+    args[args.indexOf('-d') + 1] = server().connectionString().replace(String(server().port), String(proxy.port));
+    await using run = new Run(args);
+    await source.becomesActive();
+    await source.insert(1);
+    await run.shows(/"commit"/);
+    proxy.cut();
+    await sleep(1_500);
+    assert.equal(run.child.exitCode, null);
+    const toldAt = performance.now();
+    run.child.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    assert.match(stderr, /attempt 2 to go on in/);
+    assert.equal(code, 0);
+    assert.ok(performance.now() - toldAt < 5_000);
+  });
+
+  test('Ctrl+C in the middle of a million rows', async (t) => {
+    const source = await Source.open(t);
+    await source.insert(1, 1_000_000);
+    await using run = new Run(source.args('--format', 'jsonl'));
+    await source.becomesActive();
+    await run.shows(/"insert"/);
+    const toldAt = performance.now();
+    run.child.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    t.diagnostic(`${Math.round(performance.now() - toldAt)} ms`);
+    assert.ok(performance.now() - toldAt < 5_000);
   });
 
   test('Ctrl+C while it still waits for its slot', async (t) => {

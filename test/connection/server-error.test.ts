@@ -39,3 +39,17 @@ test('a walsender says where it was, and text that is not UTF-8 is not quoted', 
   assert.ok(elsewhere instanceof ServerError);
   assert.deepEqual([elsewhere.lsn, elsewhere.message, elsewhere.hint], [undefined, message.slice(0, -16), 'h']);
 });
+
+test('messages of data exceptions do not quote the value', () => {
+  for (const [text, shown] of [
+    ['invalid input syntax for type integer: "a "b" c"', 'invalid input syntax for type integer: "..."'],
+    ['value "123" is out of range for type integer', 'value "..." is out of range for type integer'],
+    ['ungültige Eingabesyntax für Typ integer: »4711«', 'ungültige Eingabesyntax für Typ integer: "..."'],
+    ['division by zero', 'division by zero'],
+  ] as const) {
+    assert.equal(serverErrorFrom({ ...fields('22P02'), message: text }).message, shown);
+    assert.equal(serverNoticeFrom({ ...fields('22P02'), message: text }).message, shown);
+  }
+  const name = 'relation "t" does not exist';
+  assert.equal(serverErrorFrom({ ...fields('42P01'), message: name }).message, name);
+});
