@@ -6,6 +6,7 @@ import * as pgoutput from '../src/pgoutput/index.js';
 
 /** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
 const NAMES = [
+  'AppliedPosition',
   'AuthenticationError',
   'BeginEvent',
   'BeginPrepareEvent',
