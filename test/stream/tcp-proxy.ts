@@ -12,7 +12,7 @@ export class TcpProxy {
   cutAfterBytes = Number.POSITIVE_INFINITY;
   bytesForwarded = 0;
 
-  static async open(t: TestContext, to: number | (() => number)): Promise<TcpProxy> {
+  static async open(t: Pick<TestContext, 'after'>, to: number | (() => number)): Promise<TcpProxy> {
     const pairs = new Set<{ client: Socket; server: Socket }>();
     let proxy: TcpProxy | undefined;
     const listener = createServer((client) => {
@@ -64,8 +64,10 @@ export class TcpProxy {
     }
   }
 
-  /** Takes connections again after a cut. */
+  /** Takes connections again after a cut, and forwards again after a silence, but for what was silenced: that is cut. */
   reopen(): void {
+    if (this.#silent) this.cut();
+    this.#silent = false;
     this.cutAfterBytes = Number.POSITIVE_INFINITY;
     this.#accepting = true;
   }
