@@ -77,6 +77,9 @@ export interface WalStreamOptions {
    * Large transactions, beyond the server's `logical_decoding_work_mem`, before they commit: in blocks between
    * streamStart and streamStop, ended by streamCommit, streamAbort or streamPrepare. `on` (PostgreSQL 14+), `parallel`
    * (16+: streamAbort says where and when). Default: `off`, every change belongs to a committed transaction.
+   *
+   * A connection that is lost within a block leaves it without its streamStop. What was streamed and has not ended comes
+   * again, from a streamStart that `isFirst`; place changes by their `xid`, and drop what they had then.
    */
   readonly streaming?: 'off' | 'on' | 'parallel';
   /**

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbeddedServer } from '../../src/cli/embedded-server.js';
 import { sql } from '../support/server.js';
 import type { Random } from '../support/workload.js';
+import type { Chronicle } from './chronicle.js';
 import { LIVENESS_TIMEOUT_MS, type SoakConsumer } from './soak-consumer.js';
 
 export interface FaultScene {
@@ -81,8 +82,11 @@ const FAULTS: Readonly<Record<string, { readonly weight: number; readonly run: F
 const CHOICES = Object.entries(FAULTS).flatMap(([name, { weight }]) => Array<string>(weight).fill(name));
 
 /** Has something happen to somebody; gives its name. */
-export async function runFault(scene: FaultScene): Promise<string> {
+export async function runFault(scene: FaultScene, chronicle: Chronicle): Promise<string> {
   const name = scene.random.pick(CHOICES);
-  await FAULTS[name]?.run(scene, scene.random.pick(scene.consumers));
+  const consumer = scene.random.pick(scene.consumers);
+  chronicle.add(`${name}: ${consumer.description}`);
+  await FAULTS[name]?.run(scene, consumer);
+  chronicle.add(`${name}: over`);
   return name;
 }

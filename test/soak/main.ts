@@ -10,6 +10,7 @@ import { EmbeddedServer } from '../../src/cli/embedded-server.js';
 import { Lsn } from '../../src/index.js';
 import { connect, PG_MAJOR, sql } from '../support/server.js';
 import { Random } from '../support/workload.js';
+import { Chronicle } from './chronicle.js';
 import { runFault } from './faults.js';
 import { ProcessFigures } from './process-figures.js';
 import { SoakConsumer } from './soak-consumer.js';
@@ -35,6 +36,7 @@ class Soak {
   readonly #writers: readonly SoakWriter[];
   readonly #consumers: readonly SoakConsumer[];
   readonly #broken: Promise<never>;
+  readonly #chronicle: Chronicle;
   readonly #faults = new Map<string, number>();
   #checkpoints = 0;
 
@@ -44,7 +46,9 @@ class Soak {
     writers: readonly SoakWriter[],
     consumers: readonly SoakConsumer[],
     broken: Promise<never>,
+    chronicle: Chronicle,
   ) {
+    this.#chronicle = chronicle;
     this.#server = server;
     this.#random = random;
     this.#writers = writers;
@@ -75,16 +79,13 @@ class Soak {
     this.#report(seed, elapsedMinutes(), figures);
   }
 
-  /** Some faults, maybe two at once, then peace, and the tables are compared. */
+  /** Some faults, then peace, and the tables are compared. */
   async #round(): Promise<void> {
     const random = this.#random;
     const scene = { server: this.#server, consumers: this.#consumers, random };
-    const fault = async () => {
-      const name = await runFault(scene);
-      this.#faults.set(name, (this.#faults.get(name) ?? 0) + 1);
-    };
     for (let faults = random.integer(1, MAX_FAULTS_PER_ROUND); faults > 0; faults--) {
-      await fault();
+      const name = await runFault(scene, this.#chronicle);
+      this.#faults.set(name, (this.#faults.get(name) ?? 0) + 1);
       await sleep(random.integer(100, 1_500));
     }
     await this.#checkpoint();
@@ -213,6 +214,7 @@ async function main(): Promise<void> {
   const seed = Math.floor(numberFrom(values.seed, 'seed'));
   console.log(`seed ${seed}`);
   await using server = await EmbeddedServer.start({ major: PG_MAJOR, settings: SERVER_SETTINGS });
+  const chronicle = new Chronicle();
   const ends: (() => void)[] = [];
   const scope = { after: (end: () => void) => ends.push(end) };
   try {
@@ -239,12 +241,13 @@ async function main(): Promise<void> {
       { length: numberFrom(values.writers, 'writers') },
       (_, number) => new SoakWriter(server, number, new Random(seed + number)),
     );
-    await new Soak(server, new Random(seed), writers, consumers, broken).run(
+    await new Soak(server, new Random(seed), writers, consumers, broken, chronicle).run(
       numberFrom(values.minutes, 'minutes'),
       seed,
     );
   } catch (error) {
     console.error(`broken with seed ${seed}:`, error);
+    console.error(`what happened last:\n${chronicle}`);
     const log = (await server.log()).split('\n').filter((line) => /ERROR|FATAL|PANIC/.test(line));
     console.error(`the server's last errors:\n${log.slice(-10).join('\n')}`);
     process.exitCode = 1;

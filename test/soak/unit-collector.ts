@@ -29,7 +29,6 @@ interface StreamedChange {
 export class UnitCollector {
   #open: { readonly xid: number; readonly changes: SoakChange[] } | undefined;
   readonly #streamed = new Map<number, StreamedChange[]>();
-  #block: StreamedChange[] | undefined;
 
   /** The unit that ends with the event. */
   take(event: WalEvent): SoakUnit | undefined {
@@ -56,13 +55,9 @@ export class UnitCollector {
         if (event.transactional) return undefined;
         return { endLsn: event.lsn, changes: undefined, message: event.content.toString(), item: event };
       case 'streamStart':
-        // One that is sent again after the connection was lost is sent from its beginning.
-        this.#block = event.isFirst ? [] : this.#streamed.get(event.xid);
-        if (this.#block === undefined) throw new Error(`${event.xid} goes on and has not begun`);
-        this.#streamed.set(event.xid, this.#block);
-        return undefined;
-      case 'streamStop':
-        this.#block = undefined;
+        // Sent again from the beginning, when the connection was lost meanwhile.
+        if (event.isFirst) this.#streamed.set(event.xid, []);
+        else if (!this.#streamed.has(event.xid)) throw new Error(`${event.xid} goes on and has not begun`);
         return undefined;
       case 'streamAbort': {
         const { xid, subxid } = event;
@@ -78,6 +73,8 @@ export class UnitCollector {
         const changes = streamed.map(({ change }) => change);
         return { endLsn: event.commitEndLsn, changes, message: undefined, item: event };
       }
+      // A connection that is lost within a block leaves it without a streamStop: changes are placed by their xid.
+      case 'streamStop':
       case 'relation':
       case 'type':
       case 'origin':
@@ -105,9 +102,15 @@ export class UnitCollector {
 
   #place(event: RowEvent | TruncateEvent): void {
     const change = changeFrom(event);
-    if (this.#block !== undefined) this.#block.push({ subxid: event.subxid ?? 0, change });
-    else if (this.#open !== undefined) this.#open.changes.push(change);
-    else throw new Error(`${event.kind} outside any transaction`);
+    const { xid, subxid } = event;
+    if (subxid === undefined) {
+      if (this.#open?.xid !== xid) throw new Error(`${event.kind} of ${xid}, which has not begun`);
+      this.#open?.changes.push(change);
+      return;
+    }
+    const streamed = this.#streamed.get(xid ?? 0);
+    if (streamed === undefined) throw new Error(`${event.kind} of ${xid}, which was not streamed`);
+    streamed.push({ subxid, change });
   }
 }
 
