@@ -7,6 +7,7 @@ import * as testing from '../src/testing/index.js';
 
 /** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
 const NAMES = [
+  'AppliedPosition',
   'AuthenticationError',
   'BeginEvent',
   'BeginPrepareEvent',

@@ -21,6 +21,7 @@ import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
+import { IdleAck } from './idle-ack.js';
 import { deafMs, judgeLiveness } from './liveness.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
@@ -88,6 +89,7 @@ export class Intake implements StreamReceiver {
   #replyRequested = false;
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
+  readonly #idleAck: IdleAck | undefined;
 
   /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
   constructor(options: ResolvedStreamOptions, onLost: (error: unknown) => boolean) {
@@ -96,6 +98,13 @@ export class Intake implements StreamReceiver {
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, this.#onDecoded);
+    const { beforeIdleAck } = options;
+    if (beforeIdleAck !== undefined) {
+      const onKept = () => {
+        if (!this.#stopped) this.sendStatus(false);
+      };
+      this.#idleAck = new IdleAck(beforeIdleAck, onKept, (error) => this.end(error));
+    }
   }
 
   get inFlightBytes(): number {
@@ -231,14 +240,20 @@ export class Intake implements StreamReceiver {
   /** Tells the server how far the consumer is. */
   sendStatus(replyRequested: boolean): void {
     if (this.#copy?.congested) return;
-    const positions = standbyPositions({
+    const idleAck = this.#idleAck;
+    const facts = {
       received: this.#received,
       keepalive: this.#keepalive,
       acknowledged: this.frontier.lsn,
       unfinishedUnits: this.frontier.unfinished,
       inTransaction: this.#cutter.inTransaction,
       reported: this.#reported,
-    });
+    };
+    if (idleAck !== undefined && !this.#stopped) {
+      const { flush } = standbyPositions(facts);
+      if (flush > facts.acknowledged && flush > facts.reported.flush) idleAck.offer(flush);
+    }
+    const positions = standbyPositions(idleAck === undefined ? facts : { ...facts, keepalive: idleAck.lsn });
     this.#reported = positions;
     this.#copy?.send(encodeStandbyStatus(positions, Date.now(), replyRequested));
   }
@@ -375,7 +390,8 @@ export class Intake implements StreamReceiver {
 
   /** At once, except to a server in shutdown: that asks again at each reply. */
   #reply(): void {
-    switch (this.#shutdown.asked(performance.now(), this.frontier.unfinished)) {
+    const unfinished = this.frontier.unfinished + (this.#idleAck?.keeping ? 1 : 0);
+    switch (this.#shutdown.asked(performance.now(), unfinished)) {
       case 'reply':
         this.sendStatus(false);
         return;

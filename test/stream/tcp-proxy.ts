@@ -20,7 +20,7 @@ export class TcpProxy {
   /** Changes bytes from the server in place. */
   damage: ((bytes: Buffer) => void) | undefined;
 
-  static async open(t: TestContext, to: number | (() => number)): Promise<TcpProxy> {
+  static async open(t: Pick<TestContext, 'after'>, to: number | (() => number)): Promise<TcpProxy> {
     const pairs = new Set<Pair>();
     let proxy: TcpProxy | undefined;
     const listener = createServer((client) => {
@@ -79,8 +79,10 @@ export class TcpProxy {
     }
   }
 
-  /** Takes connections again after a cut. */
+  /** Takes connections again after a cut, and forwards again after a silence, but for what was silenced: that is cut. */
   reopen(): void {
+    if (this.#silent) this.cut();
+    this.#silent = false;
     this.cutAfterBytes = Number.POSITIVE_INFINITY;
     this.#accepting = true;
   }
