@@ -28,6 +28,8 @@ export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
 const INITIAL_DATA_BYTES = 256 * 1024;
+/** Several times what a batch of ordinary rows takes. */
+const MAX_COPIED_BYTES = 1024 * 1024;
 /** Where no message is. */
 const NO_OFFSET = -1;
 
@@ -142,10 +144,13 @@ export class Transcoder {
     return { index: this.#index.take(), data: this.#takeData(), relations, error };
   }
 
-  /** What was packed, in memory of its own: cut off the writer's where it fills it well, else copied. */
+  /**
+   * What was packed, in memory of its own and of just that size: it is transferred, and counts towards the reader's next
+   * garbage collection whole. Only what is large is given away with the writer's memory instead of being copied.
+   */
   #takeData(): Uint8Array<ArrayBufferLike> {
     const out = this.#out;
-    if (out.position * 4 > out.bytes.length) return out.take();
+    if (out.position > MAX_COPIED_BYTES) return out.take(INITIAL_DATA_BYTES);
     const copy = new Uint8Array(out.position);
     copy.set(out.bytes.subarray(0, out.position));
     out.position = 0;
