@@ -39,14 +39,21 @@ const EXAMPLES: [Buffer, BackendMessage][] = [
     backendMessage('E', text('SERROR'), text('C22012'), text('Mno'), [0]),
     {
       name: 'errorResponse',
-      fields: { severity: 'ERROR', sqlState: '22012', message: 'no', detail: undefined, hint: undefined },
+      fields: {
+        severity: 'ERROR',
+        sqlState: '22012',
+        message: 'no',
+        detail: undefined,
+        hint: undefined,
+        where: undefined,
+      },
     },
   ],
   [
     backendMessage('N', text('SWARNING'), text('C01000'), text('Mm'), text('Dd'), text('Hh'), [0]),
     {
       name: 'noticeResponse',
-      fields: { severity: 'WARNING', sqlState: '01000', message: 'm', detail: 'd', hint: 'h' },
+      fields: { severity: 'WARNING', sqlState: '01000', message: 'm', detail: 'd', hint: 'h', where: undefined },
     },
   ],
   [
