@@ -14,10 +14,13 @@ const QUICKLY = { minDelayMs: 5, maxDelayMs: 200 };
 
 /** Cuts the connections after some thousand bytes, again and again, until the stream has ended. */
 function cutAgainAndAgain(proxy: TcpProxy, random: Random, most: number): () => void {
-  const timer = setInterval(() => {
+  const cutSoon = () => {
     proxy.reopen();
     proxy.cutAfterBytes = proxy.bytesForwarded + random.integer(2_000, most);
-  }, 60);
+  };
+  // What is quick may be through before the next.
+  cutSoon();
+  const timer = setInterval(cutSoon, 60);
   return () => {
     clearInterval(timer);
     proxy.reopen();
