@@ -32,25 +32,25 @@ export function planRelation(
 }
 
 function columnWriters(
-  { id, schema, table, columns }: Relation,
+  { columns }: Relation,
   writers: ColumnWriters,
   format: ColumnFormat,
   callModules: boolean,
 ): ColumnWriter[] {
-  return columns.map(({ name, typeOid }) => {
+  return columns.map(({ typeOid }) => {
     const writer = writers.writer(typeOid, format);
-    // A user's module may throw anything; what it throws may hold the value and goes no further.
-    return callModules ? namingWriter(writer, `${JSON.stringify(name)} of ${schema}.${table}`, id) : writer;
+    return callModules ? guardedWriter(writer) : writer;
   });
 }
 
-function namingWriter(writer: ColumnWriter, column: string, relationId: number): ColumnWriter {
+/** A user's module may throw anything; what it throws may hold the value and goes no further. */
+function guardedWriter(writer: ColumnWriter): ColumnWriter {
   return (source, start, end, out) => {
     try {
       writer(source, start, end, out);
     } catch (error) {
       if (error instanceof DecodeError) throw error;
-      throw new DecodeError(`the parser module of column ${column} failed`, { offset: start, relationId });
+      throw new DecodeError('its parser module failed', { offset: start });
     }
   };
 }

@@ -157,7 +157,7 @@ describe(`PostgreSQL ${PG_MAJOR}: overrides of types`, () => {
         })(),
       );
       assert.ok(error instanceof DecodeError, String(error));
-      assert.equal(error.message, `the parser module of column "value" of public.${source.name} failed`);
+      assert.equal(error.message, `column value of public.${source.name}: its parser module failed`);
       assert.equal(error.tag, 'I');
       assert.ok(error.lsn !== undefined && error.lsn > (lsns[0] ?? 0n));
       assert.equal(error.cause, undefined);
