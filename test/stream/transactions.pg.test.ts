@@ -164,7 +164,8 @@ suite(`transactions(), PostgreSQL ${PG_MAJOR}`, () => {
     for await (const item of stream.transactions()) {
       kept.push(transactionOf(item));
       if (kept.length === 2) {
-        assert.equal((await spillFiles(directory)).length, 2);
+        // The third may be on its way already.
+        assert.ok((await spillFiles(directory)).length >= 2);
         for (const transaction of kept) assert.equal((await notesOf(transaction)).length, LARGE);
         stream.ack(kept[0]);
       }
