@@ -11,7 +11,15 @@ export interface DecodePoolOptions extends DecodeWorkerData {
   readonly workers: number;
   /** A batch that takes longer is taken away from its worker, which is ended. */
   readonly timeoutMs: number;
+  /** Bound on the JavaScript heap of each worker, MiB; default {@link WORKER_HEAP_MB}. */
+  readonly heapMb?: number;
 }
+
+/**
+ * A worker that needs more runs out of memory, and is replaced. Without a bound of its own, what a user's function
+ * allocates would end the process, or take all of the machine's memory.
+ */
+const WORKER_HEAP_MB = 2048;
 
 /** A batch as the workers packed it. */
 export interface PooledBatch extends PackedBatch {
@@ -66,6 +74,7 @@ export class DecodePool {
       idleTimeout: Number.POSITIVE_INFINITY,
       recordTiming: false,
       workerData,
+      resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? WORKER_HEAP_MB },
       // Piscina's default freezes a worker's event loop while it is idle: a user's module may need its timers.
       ...(moduleUrl === undefined ? {} : { atomics: 'disabled' as const }),
     });

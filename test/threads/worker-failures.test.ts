@@ -1,23 +1,26 @@
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import { WorkerError } from '../../src/errors.js';
 import type { CutBatch } from '../../src/stream/batch-cutter.js';
 import type { DecodePool } from '../../src/threads/decode-pool.js';
 import { eventsOfReply, noteBatches, openPool, taskFor, transformOf } from './pool.js';
 import { ATTEMPTS, FAILURES, HEARTBEATS, REPORT_WORDS } from './transforms/misbehaving.js';
 
-/** Workers' heaps, so that running out of memory is quick. They are made with the process's flags. */
-setFlagsFromString('--max-old-space-size=96');
+/** A known gap, and no success: a worker there neither stops at its heap's limit nor when it is terminated. */
+const NO_HEAP_LIMIT =
+  Number(process.versions.node.split('.')[0]) >= 24 &&
+  `Node ${process.versions.node} does not end a worker thread that allocates without end`;
 
+/** So that running out of memory is quick. */
+const HEAP_MB = 96;
 const TIMEOUT_MS = 1_500;
 
 function misbehavingPool(t: TestContext, options: { workers?: number; timeoutMs?: number; exportName?: string } = {}) {
   const { exportName, ...poolOptions } = options;
   const words = new Int32Array(new SharedArrayBuffer(REPORT_WORDS * 4));
   const transform = transformOf('misbehaving', exportName, { options: { words } });
-  return { pool: openPool(t, { transform, timeoutMs: TIMEOUT_MS, ...poolOptions }), words };
+  return { pool: openPool(t, { transform, timeoutMs: TIMEOUT_MS, heapMb: HEAP_MB, ...poolOptions }), words };
 }
 
 interface Outcome {
@@ -68,7 +71,7 @@ const KINDS = [
 
 suite('a worker that fails on a batch every time', () => {
   for (const { note, message, ...known } of KINDS) {
-    test(note, async (t) => {
+    test(note, { skip: note === 'exhaust' && NO_HEAP_LIMIT }, async (t) => {
       watchRejections(t);
       const { pool, words } = misbehavingPool(t);
       const notes = Array.from({ length: 12 }, (_, at) => (at === 5 ? ['fine', note, 'fine'] : `row ${at}`));
