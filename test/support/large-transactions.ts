@@ -33,6 +33,8 @@ export async function runLargeTransactions(server: EmbeddedServer, random: Rando
     await abortWhole(client);
     await truncateInside(client);
     await fromElsewhere(client);
+    // Larger than any batch: it cannot be put together without being kept somewhere meanwhile.
+    await insertMany(client, 'plain', 10_000);
   } finally {
     await client.end();
   }
