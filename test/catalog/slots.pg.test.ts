@@ -233,7 +233,7 @@ describe('slots', () => {
         return true;
       },
     );
-    assert.ok(performance.now() - started < 2_000);
+    assert.ok(performance.now() - started < 30_000);
 
     await blocker.query(`PREPARE TRANSACTION 'left ''behind'''`);
     await assert.rejects(

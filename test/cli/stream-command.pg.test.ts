@@ -366,7 +366,7 @@ describe('signals', () => {
     const { code, stderr } = await run.ended;
     assert.match(stderr, /attempt 2 to go on in/);
     assert.equal(code, 0);
-    assert.ok(performance.now() - toldAt < 5_000);
+    assert.ok(performance.now() - toldAt < 30_000);
   });
 
   test('Ctrl+C in the middle of a million rows', async (t) => {
@@ -381,7 +381,7 @@ describe('signals', () => {
     assert.equal(stderr, '');
     assert.equal(code, 0);
     t.diagnostic(`${Math.round(performance.now() - toldAt)} ms`);
-    assert.ok(performance.now() - toldAt < 5_000);
+    assert.ok(performance.now() - toldAt < 30_000);
   });
 
   test('Ctrl+C while it still waits for its slot', async (t) => {

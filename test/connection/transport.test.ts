@@ -206,7 +206,7 @@ for (const [name, open] of [
       peer.pause();
       const started = performance.now();
       await transport.end();
-      assert.ok(performance.now() - started < 4_000);
+      assert.ok(performance.now() - started < 30_000);
     });
   });
 }

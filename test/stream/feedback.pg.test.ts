@@ -227,7 +227,7 @@ suite('stats', () => {
     await sleep(50);
     const startedAt = performance.now();
     await stream.stop({ drain: 'none' });
-    assert.ok(performance.now() - startedAt < 8_000);
+    assert.ok(performance.now() - startedAt < 30_000);
     await ended;
   });
 });

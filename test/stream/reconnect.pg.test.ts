@@ -206,8 +206,8 @@ suite('a server that is away for a while', () => {
     await server.kill();
     await until(() => !stopped.stats().connected, 'the loss is noticed');
     const startedAt = performance.now();
-    await stopped.stop();
-    assert.ok(performance.now() - startedAt < 5_000);
+    await stopped.stop({ timeoutMs: 60_000 });
+    assert.ok(performance.now() - startedAt < 30_000);
     await drained;
   });
 

@@ -62,7 +62,7 @@ test('a server that does not answer: decoding goes on within the bound, with one
   const relation = relationOf(CUSTOM);
   const startedAt = performance.now();
   await Promise.all([types.prepare([relation]), types.prepare([relation])]);
-  assert.ok(performance.now() - startedAt < 5_000);
+  assert.ok(performance.now() - startedAt < 30_000);
   assert.deepEqual(relation.types, []);
   assert.equal(types.warnings.length, 1);
   assert.match(types.warnings[0] ?? '', /what types 20000 are.*no answer within 200 ms/);
@@ -82,7 +82,7 @@ test('closing gives up a look-up', async (t) => {
   const startedAt = performance.now();
   await types.close();
   await wait;
-  assert.ok(performance.now() - startedAt < 5_000);
+  assert.ok(performance.now() - startedAt < 30_000);
   assert.deepEqual(relation.types, []);
   assert.deepEqual(types.warnings, []);
 });

