@@ -105,9 +105,11 @@ const SETUP = `
 async function writeEveryKind(client: pg.Client, other: pg.Client, recorders: readonly LiveRecorder[]): Promise<void> {
   const many = (table: string, from: number) =>
     `INSERT INTO ${table} (id, body) SELECT n, repeat(md5(n::text), 30) FROM generate_series(${from}, ${from} + ${MANY}) n`;
-  /** Until every walsender has sent a part of the transaction in progress. */
-  const streamed = async () => {
+  /** Writes, until every walsender has sent a part of the transaction in progress. */
+  const streamed = async (statements: string) => {
+    // They may send as soon as the server flushes, which it does by itself too.
     const seen = recorders.map((recorder) => recorder.blocks);
+    await client.query(statements);
     // The commit writes everything before it.
     await other.query("INSERT INTO nothing VALUES (1); SELECT pg_logical_emit_message(false, 'alone', '')");
     await until(() => recorders.every((recorder, at) => recorder.blocks > (seen[at] ?? 0)), 'a streamed block');
@@ -139,26 +141,22 @@ async function writeEveryKind(client: pg.Client, other: pg.Client, recorders: re
     await client.query(statement);
   }
 
-  await client.query(`BEGIN; ${many('by_key', 2000)}; SAVEPOINT one; ${many('by_key', 3000)}`);
-  await streamed();
+  await streamed(`BEGIN; ${many('by_key', 2000)}; SAVEPOINT one; ${many('by_key', 3000)}`);
   await client.query(`ROLLBACK TO one; SELECT pg_logical_emit_message(true, 'streamed', 'contents')`);
   await client.query(`SAVEPOINT two; ${many('by_key', 4000)}; RELEASE two; TRUNCATE child, parent`);
-  await client.query(`ALTER TABLE whole_row ADD COLUMN later int DEFAULT 7; ${many('whole_row', 1)}`);
-  await streamed();
+  await streamed(`ALTER TABLE whole_row ADD COLUMN later int DEFAULT 7; ${many('whole_row', 1)}`);
   await client.query(
     "UPDATE whole_row SET later = 8; UPDATE by_key SET mood = 'ok'; DELETE FROM by_key WHERE n IS NULL",
   );
   await client.query('COMMIT');
   await client.query('INSERT INTO whole_row VALUES (1); INSERT INTO by_key VALUES (4)');
 
-  await client.query(`BEGIN; ${many('whole_row', 1000)}`);
-  await streamed();
+  await streamed(`BEGIN; ${many('whole_row', 1000)}`);
   await client.query('ROLLBACK');
 
   await client.query("BEGIN; INSERT INTO by_key VALUES (5); PREPARE TRANSACTION 'small ☃'");
   await client.query("COMMIT PREPARED 'small ☃'");
-  await client.query(`BEGIN; ${many('by_key', 5000)}; PREPARE TRANSACTION 'streamed'`);
-  await streamed();
+  await streamed(`BEGIN; ${many('by_key', 5000)}; PREPARE TRANSACTION 'streamed'`);
   await client.query("COMMIT PREPARED 'streamed'");
   await client.query("BEGIN; INSERT INTO by_key VALUES (6); PREPARE TRANSACTION 'rolled back'");
   await other.query('INSERT INTO nothing VALUES (2)');
