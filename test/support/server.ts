@@ -22,9 +22,14 @@ export function needsMajor(major: PostgresMajor, feature: string): string | fals
   return PG_MAJOR < major && `PostgreSQL ${PG_MAJOR} has no ${feature}, it came with ${major}`;
 }
 
+/** No transactions but those of the tests: 14 sends them all, empty ones too. */
+function startServer({ settings, ...options }: EmbeddedServerOptions): Promise<EmbeddedServer> {
+  return EmbeddedServer.start({ major: PG_MAJOR, settings: { autovacuum: 'off', ...settings }, ...options });
+}
+
 /** A server of this test's own; gone when the test has ended. */
 export async function withServer(t: TestContext, options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
-  const server = await EmbeddedServer.start({ major: PG_MAJOR, ...options });
+  const server = await startServer(options);
   t.after(() => server[Symbol.asyncDispose]());
   return server;
 }
@@ -33,7 +38,7 @@ export async function withServer(t: TestContext, options: EmbeddedServerOptions 
 export function sharedServer(options: EmbeddedServerOptions = {}): () => EmbeddedServer {
   let server: EmbeddedServer | undefined;
   before(async () => {
-    server = await EmbeddedServer.start({ major: PG_MAJOR, ...options });
+    server = await startServer(options);
   });
   after(async () => {
     await server?.[Symbol.asyncDispose]();
