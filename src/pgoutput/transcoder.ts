@@ -23,7 +23,7 @@ import {
 } from './stream-message.js';
 import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
-/** First byte of a packed row: msgpackr's record of structure 0. */
+/** First byte of a packed row: record 0 of msgpackr's format. */
 export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
