@@ -151,8 +151,8 @@ export class Transcoder {
   #takeData(): Uint8Array<ArrayBufferLike> {
     const out = this.#out;
     if (out.position > MAX_COPIED_BYTES) return out.take(INITIAL_DATA_BYTES);
-    const copy = new Uint8Array(out.position);
-    copy.set(out.bytes.subarray(0, out.position));
+    const copy = Buffer.allocUnsafeSlow(out.position);
+    out.bytes.copy(copy, 0, 0, out.position);
     out.position = 0;
     return copy;
   }

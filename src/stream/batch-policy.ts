@@ -2,7 +2,7 @@
 export const BATCH_TARGET_BYTES = 256 * 1024;
 /** Behind so many batches the first of its events waits anyway, and each batch costs this thread and a worker a round. */
 export const BACKLOG_BATCHES = 4;
-export const BACKLOG_TARGET_BYTES = 1024 * 1024;
+export const BACKLOG_TARGET_BYTES = 512 * 1024;
 /** Up to here decoding takes the main thread less than handing over would. */
 export const INLINE_MAX_BYTES = 16 * 1024;
 /** What a batch costs in memory besides its bytes. */
