@@ -1,6 +1,7 @@
 import { bench, do_not_optimize, run } from 'mitata';
 import { type ColumnFormat, ColumnWriters } from '../src/types/column-writer.js';
 import { Oid } from '../src/types/oids.js';
+import { PackSource } from '../src/types/pack-source.js';
 import { PackWriter } from '../src/types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../src/types/row-reader.js';
 import type { TypeDescriptor } from '../src/types/type-descriptor.js';
@@ -242,11 +243,11 @@ function addBenches(sample: Sample, format: ColumnFormat): void {
     }
   };
   writeAll();
-  const packed = Buffer.from(out.bytes.subarray(0, out.position));
+  const source = new PackSource(Buffer.from(out.bytes.subarray(0, out.position)));
   bench(`${sample.name} ${format} write`, writeAll);
   bench(`${sample.name} ${format} read`, () => {
     for (let index = 0; index < VALUE_COUNT; index++) {
-      do_not_optimize(rowReader.read(packed, rowEnds[index] ?? 0, rowEnds[index + 1] ?? 0));
+      do_not_optimize(rowReader.read(source, rowEnds[index] ?? 0, rowEnds[index + 1] ?? 0));
     }
   });
 }

@@ -1,3 +1,4 @@
+import { PackSource } from '../types/pack-source.js';
 import type { Row } from './event-json.js';
 import { EVENT_WORDS, EventFlag, EventWord, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
 import type { Relation, RelationVersion } from './relation.js';
@@ -15,6 +16,8 @@ export class PackedEvents {
   readonly valueReader: ValueReader | undefined;
   readonly #words: Uint32Array;
   readonly #data: Buffer;
+  /** Rows nobody reads need none. */
+  #rows: PackSource | undefined;
 
   constructor(packed: PackedBatch, relations: readonly RelationVersion[], valueReader: ValueReader | undefined) {
     this.#words = packed.index;
@@ -91,7 +94,7 @@ export class PackedEvents {
   readNew(at: number): Row | undefined {
     const start = this.#words[at + EventWord.newStart];
     const end = this.#words[at + EventWord.end];
-    return start === end ? undefined : this.relationAt(at).rowReader.read(this.#data, start, end);
+    return start === end ? undefined : this.relationAt(at).rowReader.read(this.#rowSource, start, end);
   }
 
   /** The old row or old key; `undefined` when there is none. */
@@ -101,7 +104,7 @@ export class PackedEvents {
     if (start === end) return undefined;
     const version = this.relationAt(at);
     const reader = this.hasFlag(at, EventFlag.hasKey) ? version.keyReader : version.rowReader;
-    return reader.read(this.#data, start, end);
+    return reader.read(this.#rowSource, start, end);
   }
 
   readValue(at: number): unknown {
@@ -121,6 +124,11 @@ export class PackedEvents {
       relations.push(this.relations[this.#data.readUInt32BE(offset)].relation);
     }
     return { options: this.#data[start], relations };
+  }
+
+  get #rowSource(): PackSource {
+    this.#rows ??= new PackSource(this.#data);
+    return this.#rows;
   }
 
   #dataStart(at: number): number {

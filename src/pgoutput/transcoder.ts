@@ -23,7 +23,7 @@ import {
 } from './stream-message.js';
 import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
-/** First byte of a packed row: msgpackr's record of structure 0. */
+/** First byte of a packed row: record 0 of msgpackr's format. */
 export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
@@ -151,8 +151,8 @@ export class Transcoder {
   #takeData(): Uint8Array<ArrayBufferLike> {
     const out = this.#out;
     if (out.position > MAX_COPIED_BYTES) return out.take(INITIAL_DATA_BYTES);
-    const copy = new Uint8Array(out.position);
-    copy.set(out.bytes.subarray(0, out.position));
+    const copy = Buffer.allocUnsafeSlow(out.position);
+    out.bytes.copy(copy, 0, 0, out.position);
     out.position = 0;
     return copy;
   }

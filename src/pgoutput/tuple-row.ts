@@ -1,5 +1,6 @@
 import { DecodeError } from '../errors.js';
 import { columnWriter } from '../types/column-writer.js';
+import { PackSource } from '../types/pack-source.js';
 import { PackWriter } from '../types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../types/row-reader.js';
 import { TypeRules, type TypesMode } from '../types/type-rules.js';
@@ -66,5 +67,5 @@ function decodeValue({ format, bytes }: TupleValue, column: RelationColumn, type
   out.reserve(1);
   out.bytes[out.position++] = ROW_HEADER;
   columnWriter(column.typeOid, format, types)(bytes, 0, bytes.length, out);
-  return (types === 'pg' ? pgValueReader : valueReader).read(out.bytes, 0, out.position).value;
+  return (types === 'pg' ? pgValueReader : valueReader).read(new PackSource(out.bytes), 0, out.position).value;
 }

@@ -17,7 +17,7 @@ import { unixMsFromTimestamp } from '../protocol/timestamp.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { AckFrontier } from './ack-frontier.js';
 import { BatchCutter, type CutBatch } from './batch-cutter.js';
-import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
+import { BATCH_OVERHEAD_BYTES, batchTargetBytes, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
@@ -372,7 +372,7 @@ export class Intake implements StreamReceiver {
     }
     if (verdict !== 'go-on') {
       this.end(undefined);
-    } else if (this.#cutter.pendingBytes >= BATCH_TARGET_BYTES) {
+    } else if (this.#cutter.pendingBytes >= batchTargetBytes(this.#batchesAhead)) {
       this.#cut();
     }
   }

@@ -1,13 +1,11 @@
-import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
 import { ConfigurationError, WorkerError } from '../errors.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
-import type { DecodeReply, DecodeTask, DecodeWorkerData, TransformFailure } from './decode-task.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData, ModuleProblem, TransformFailure } from './decode-task.js';
+import { BATCHES_PER_THREAD, DecodeThread, NoAnswer, type ThreadEnd } from './decode-thread.js';
 import { decodeError } from './error-codec.js';
 import { moduleSources } from './type-modules.js';
-import { DECODE_WORKER_URL } from './worker-url.js';
 
-export interface DecodePoolOptions extends DecodeWorkerData {
+export interface DecodePoolOptions extends Omit<DecodeWorkerData, 'started'> {
   readonly workers: number;
   /** A batch that takes longer is taken away from its worker, which is ended. */
   readonly timeoutMs: number;
@@ -44,14 +42,14 @@ interface Job {
 /**
  * Worker threads that decode batches. A batch whose worker threw, exited, ran out of memory or hung is decoded once
  * more, alone, so that the second failure is surely its own: then it is a {@link WorkerError}. A transform that threw
- * leaves what came before; of a thread that is gone there is nothing.
+ * leaves what came before; of a thread that is gone there is nothing. A batch that only waited for such a thread goes
+ * to another, as if nothing had been.
  */
 export class DecodePool {
-  readonly #pool: Piscina<DecodeTask, DecodeReply>;
+  readonly #threads: readonly DecodeThread[];
   readonly #moduleUrl: string | undefined;
   readonly #moduleOption: string;
   readonly #timeoutMs: number;
-  readonly #maxRunning: number;
   readonly #waiting: Job[] = [];
   readonly #suspects: Job[] = [];
   /** A suspect is running. */
@@ -63,28 +61,16 @@ export class DecodePool {
   #restarts = 0;
 
   constructor(options: DecodePoolOptions) {
-    const workerData: DecodeWorkerData = { types: options.types, transform: options.transform };
-    const [parser] = moduleSources(options.types);
-    const moduleUrl = options.transform?.moduleUrl ?? parser?.moduleUrl;
-    this.#pool = new Piscina<DecodeTask, DecodeReply>({
-      filename: fileURLToPath(DECODE_WORKER_URL),
-      name: 'decode',
-      minThreads: options.workers,
-      maxThreads: options.workers,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      recordTiming: false,
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? WORKER_HEAP_MB },
-      // Piscina's default freezes a worker's event loop while it is idle: a user's module may need its timers.
-      ...(moduleUrl === undefined ? {} : { atomics: 'disabled' as const }),
-    });
-    // Workers that die are reported by the tasks they had.
-    this.#pool.on('error', () => {});
-    this.#moduleUrl = moduleUrl;
-    this.#moduleOption = options.transform === undefined ? 'types.overrides' : 'transform.module';
-    this.#timeoutMs = options.timeoutMs;
-    // More would wait in Piscina's queue with their time running: it gives a worker one task that can be aborted.
-    this.#maxRunning = options.workers;
+    const { workers, types, transform, timeoutMs, heapMb = WORKER_HEAP_MB } = options;
+    const [parser] = moduleSources(types);
+    this.#moduleUrl = transform?.moduleUrl ?? parser?.moduleUrl;
+    this.#moduleOption = transform === undefined ? 'types.overrides' : 'transform.module';
+    this.#timeoutMs = timeoutMs;
+    const hasModules = this.#moduleUrl !== undefined;
+    this.#threads = Array.from(
+      { length: workers },
+      () => new DecodeThread({ types, transform, timeoutMs, heapMb, hasModules }),
+    );
   }
 
   /** Whether {@link prepare} has something to check: a user's module. */
@@ -111,12 +97,11 @@ export class DecodePool {
    * longer than a batch may.
    */
   async prepare(): Promise<void> {
-    const run = this.#pool.run as (task: unknown, options: { name: string; signal: AbortSignal }) => Promise<unknown>;
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), this.#timeoutMs);
-    let problem: { message: string; option: string } | undefined;
+    let problem: ModuleProblem | undefined;
     try {
-      problem = (await run.call(this.#pool, undefined, { name: 'prepare', signal: abort.signal })) as typeof problem;
+      problem = await this.#threads[0]?.prepare(abort.signal);
     } catch (cause) {
       if (this.#closed || this.#moduleUrl === undefined) throw cause;
       const why = abort.signal.aborted ? `within ${this.#timeoutMs} ms` : 'without ending its thread';
@@ -145,33 +130,33 @@ export class DecodePool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const job of [...this.#waiting.splice(0), ...this.#suspects.splice(0)]) job.reject(closedError(job));
-    await this.#pool.destroy();
+    await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
   /** Suspects run alone; nothing else starts before they are through. */
   #submit(): void {
     if (this.#quarantined) return;
     if (this.#suspects.length > 0) {
-      if (this.#running > 0) return;
+      const [thread] = this.#threads;
+      if (this.#running > 0 || thread === undefined) return;
       const suspect = this.#suspects.shift();
       if (suspect === undefined) return;
       this.#quarantined = true;
-      void this.#run(suspect);
+      void this.#run(suspect, thread);
       return;
     }
-    while (this.#running < this.#maxRunning) {
+    while (this.#waiting.length > 0) {
+      const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
+      if (thread.load >= BATCHES_PER_THREAD) return;
       const job = this.#waiting.shift();
-      if (job === undefined) return;
-      void this.#run(job);
+      if (job !== undefined) void this.#run(job, thread);
     }
   }
 
-  async #run(job: Job): Promise<void> {
+  async #run(job: Job, thread: DecodeThread): Promise<void> {
     this.#running++;
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), this.#timeoutMs);
     try {
-      const reply = await this.#pool.run(job.task, { signal: abort.signal });
+      const reply = await thread.decode(job.task);
       if (reply.transformFailure === undefined) {
         this.#busyMs += reply.busyMs;
         this.#batches++;
@@ -184,14 +169,21 @@ export class DecodePool {
       } else {
         this.#failed(job, reply.transformFailure, reply);
       }
-    } catch (error) {
-      this.#failed(job, abort.signal.aborted ? new NoAnswer(this.#timeoutMs) : error);
+    } catch (end) {
+      const { failure, atFault } = end as ThreadEnd;
+      if (atFault || this.#closed) this.#failed(job, failure);
+      else this.#again(job);
     } finally {
-      clearTimeout(timer);
       this.#running--;
       if (this.#running === 0) this.#quarantined = false;
       this.#submit();
     }
+  }
+
+  /** It was none of its fault. */
+  #again(job: Job): void {
+    this.#restarts++;
+    this.#waiting.unshift(job);
   }
 
   #failed(job: Job, failure: unknown, reply?: DecodeReply): void {
@@ -207,13 +199,6 @@ export class DecodePool {
     } else {
       job.reject(threadError(job, failure));
     }
-  }
-}
-
-/** A worker that hangs, or is slower than the bound. */
-class NoAnswer extends Error {
-  constructor(timeoutMs: number) {
-    super(`no answer within ${timeoutMs} ms`);
   }
 }
 

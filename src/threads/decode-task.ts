@@ -7,6 +7,14 @@ import type { EncodedError } from './error-codec.js';
 export interface DecodeWorkerData {
   readonly types: TypeRulesSource;
   readonly transform: TransformSource | undefined;
+  /** One word of shared memory: the number of the run that the thread began last. */
+  readonly started: Int32Array;
+}
+
+/** What is wrong with a user's module. */
+export interface ModuleProblem {
+  readonly message: string;
+  readonly option: string;
 }
 
 /** A user's function to run on changes in the workers. */
@@ -32,6 +40,12 @@ export interface DecodeTask {
   readonly ordinal: number;
   /** Whether nothing better is known of composite types whose values are of another form. */
   readonly typesAreFinal: boolean;
+}
+
+/** A stretch that a thread is to decode when its turn comes. */
+export interface ThreadTask {
+  readonly run: number;
+  readonly task: DecodeTask;
 }
 
 /** What a transform failed on: a change, or the first one of a batch that it was given whole. */

@@ -3,7 +3,7 @@ import { TransactionContext } from '../pgoutput/transaction-context.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
 import type { TypeRules } from '../types/type-rules.js';
-import type { DecodeReply, DecodeTask, DecodeWorkerData } from './decode-task.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData, ModuleProblem, ThreadTask } from './decode-task.js';
 import { encodeError } from './error-codec.js';
 import { loadTransform } from './transform.js';
 import { TransformRunner } from './transform-runner.js';
@@ -11,7 +11,7 @@ import { loadTypeRules } from './type-modules.js';
 
 /* What runs in each thread of the decode pool. */
 
-const { types, transform } = workerData as DecodeWorkerData;
+const { types, transform, started } = workerData as DecodeWorkerData;
 /** The user's modules of types are loaded before the first batch. */
 let loading: Promise<{ rules: TypeRules; transcoder: Transcoder }> | undefined;
 let runner: Promise<TransformRunner> | undefined;
@@ -29,7 +29,7 @@ function transformRunner(): Promise<TransformRunner> | undefined {
 }
 
 /** `undefined` when all is well; what is wrong with the user's module otherwise. */
-export async function prepare(): Promise<{ message: string; option: string } | undefined> {
+export async function prepare(): Promise<ModuleProblem | undefined> {
   try {
     await loadTypes();
     await transformRunner();
@@ -40,8 +40,24 @@ export async function prepare(): Promise<{ message: string; option: string } | u
   }
 }
 
-/** Decodes one stretch of the stream; the reply's memory is transferred, not copied. */
-export async function decode(task: DecodeTask): Promise<DecodeReply> {
+/** Ends when every batch before has been decoded. */
+let turn: Promise<unknown> = Promise.resolve();
+
+/**
+ * Decodes one stretch of the stream, after those that came before it: a transform sees one batch at a time. The reply's
+ * memory is transferred, not copied.
+ */
+export function decode({ run, task }: ThreadTask): Promise<DecodeReply> {
+  const decoded = turn.then(() => {
+    // Whoever finds the thread dead reads here over which batch that was.
+    Atomics.store(started, 0, run);
+    return decodeStretch(task);
+  });
+  turn = decoded.catch(() => {});
+  return decoded;
+}
+
+async function decodeStretch(task: DecodeTask): Promise<DecodeReply> {
   const { rules, transcoder } = await loadTypes();
   const startedAt = performance.now();
   const packed = transcoder.transcode({

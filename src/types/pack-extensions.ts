@@ -7,9 +7,6 @@
 export const EXTENSION_UNCHANGED = 0xe1;
 /** JSON text, parsed when the row is read: fixext 1, one filler byte, then a MessagePack string. */
 export const EXTENSION_JSON = 0xe2;
-/** UTF-8 text that msgpackr's own string reader would change (it strips a leading byte order mark): ext 8/16/32. */
-export const EXTENSION_TEXT = 0xe3;
-
 /** An object: fixext 1, one filler byte, then an array of its keys and values in turn. Any key is a key. */
 export const EXTENSION_OBJECT = 0xe4;
 /** A range: fixext 1, one filler byte, then an array of flags, lower and upper bound. */

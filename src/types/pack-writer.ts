@@ -4,7 +4,6 @@ import {
   EXTENSION_JSON,
   EXTENSION_OBJECT,
   EXTENSION_RANGE,
-  EXTENSION_TEXT,
   EXTENSION_UNCHANGED,
   EXTENSION_VALUE,
 } from './pack-extensions.js';
@@ -85,7 +84,7 @@ export class PackWriter {
   writeInteger(value: number): void {
     this.reserve(5);
     const { bytes, view, position } = this;
-    // 0x40 to 0x7f, integers in plain MessagePack, are record ids to msgpackr: 64 and above take the uint 8 form.
+    // 0x40 to 0x7f, integers in plain MessagePack, begin rows: 64 and above take the uint 8 form.
     if (value >= 0) {
       if (value < 0x40) {
         bytes[position] = value;
@@ -155,10 +154,7 @@ export class PackWriter {
     const byteCount = end - start;
     requireTextLength(byteCount, start);
     this.reserve(byteCount + HEADER_MAX_BYTES);
-    this.#writeTextHeader(
-      byteCount,
-      source[start] === 0xef && source[start + 1] === 0xbb && source[start + 2] === 0xbf,
-    );
+    this.#writeStringHeader(byteCount);
     this.#copyUtf8(source, start, end);
   }
 
@@ -166,7 +162,7 @@ export class PackWriter {
   writeString(value: string): void {
     const byteCount = Buffer.byteLength(value);
     this.reserve(byteCount + HEADER_MAX_BYTES);
-    this.#writeTextHeader(byteCount, value.charCodeAt(0) === 0xfeff);
+    this.#writeStringHeader(byteCount);
     this.position += this.bytes.write(value, this.position);
   }
 
@@ -279,15 +275,6 @@ export class PackWriter {
     this.#writeExtensionHeader(EXTENSION_VALUE, packed.length);
     this.bytes.set(packed, this.position);
     this.position += packed.length;
-  }
-
-  #writeTextHeader(byteCount: number, hasByteOrderMark: boolean): void {
-    if (hasByteOrderMark && byteCount > 64) {
-      // TextDecoder, with which msgpackr reads strings of more than 64 bytes, would drop the byte order mark.
-      this.#writeExtensionHeader(EXTENSION_TEXT, byteCount);
-    } else {
-      this.#writeStringHeader(byteCount);
-    }
   }
 
   #writeStringHeader(byteCount: number): void {

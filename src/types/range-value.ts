@@ -153,8 +153,11 @@ function writeEmptyRange(out: PackWriter): void {
   out.writeNil();
 }
 
+/** A range as it is packed. */
+export type RangeParts = readonly [flags: number, lower: unknown, upper: unknown];
+
 /** What was written is read as this. */
-export function rangeFrom([flags, lower, upper]: readonly [flags: number, lower: unknown, upper: unknown]): RangeValue {
+export function rangeFrom([flags, lower, upper]: RangeParts): RangeValue {
   if ((flags & RangeFlag.empty) !== 0) return { empty: true };
   return {
     lower,

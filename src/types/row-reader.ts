@@ -1,54 +1,22 @@
-import { addExtension, Unpackr } from 'msgpackr';
 import { DecodeError } from '../errors.js';
-import { DeferredFunction, DeferredPg, DeferredValue, resolveDeferred } from './deferred-value.js';
+import { resolveDeferred } from './deferred-value.js';
 import { define } from './own-property.js';
-import {
-  EXTENSION_FUNCTION,
-  EXTENSION_JSON,
-  EXTENSION_OBJECT,
-  EXTENSION_PG,
-  EXTENSION_RANGE,
-  EXTENSION_TEXT,
-  EXTENSION_UNCHANGED,
-  EXTENSION_VALUE,
-} from './pack-extensions.js';
-import { rangeFrom } from './range-value.js';
+import type { PackSource } from './pack-source.js';
 import type { DeferredParsers } from './type-rules.js';
-import { UNCHANGED } from './unchanged.js';
 
 /** Reads the packed rows of one relation version. */
 export interface RowReader {
   /**
-   * The row packed in `bytes[start, end)`, as a plain object with one own property per column.
+   * The row packed at `[start, end)`, as a plain object with one own property per column.
    * @throws DecodeError when the bytes are not exactly one such row, or hold JSON that cannot be parsed.
    */
-  read(bytes: Buffer, start: number, end: number): Record<string, unknown>;
+  read(source: PackSource, start: number, end: number): Record<string, unknown>;
 }
 
-/** First byte of a packed row: msgpackr's record 0. The values of the columns follow, in order. */
+/** First byte of a packed row: record 0 of msgpackr's format. The values of the columns follow, in order. */
 export const ROW_HEADER = 0x40;
-
-/**
- * Stands in for a column named `__proto__`, which msgpackr renames. No column can have this name: identifiers hold no
- * NUL.
- */
-const PROTO_STAND_IN = '__proto__\0';
-
-// A reader with `noBuffer` is called without the extension's bytes, of which it needs none.
-addExtension({
-  type: EXTENSION_UNCHANGED,
-  unpack: Object.assign((): typeof UNCHANGED => UNCHANGED, { noBuffer: true }),
-});
-addExtension({ type: EXTENSION_JSON, read: parseJson });
-addExtension({ type: EXTENSION_TEXT, unpack: textOf });
-addExtension({ type: EXTENSION_OBJECT, read: objectOf });
-addExtension({ type: EXTENSION_RANGE, read: rangeFrom });
-addExtension({
-  type: EXTENSION_FUNCTION,
-  read: ([index, text]: [number, string]) => new DeferredFunction(index, text),
-});
-addExtension({ type: EXTENSION_PG, read: ([typeOid, text]: [number, string]) => new DeferredPg(typeOid, text) });
-addExtension({ type: EXTENSION_VALUE, unpack: (bytes: Buffer) => new DeferredValue(Buffer.from(bytes)) });
+/** Rows that are read before a reader is compiled: many relations have no more. */
+const READS_BEFORE_COMPILING = 3;
 
 /** What a reader does with values that the worker has left to it. */
 export interface Deferral {
@@ -62,43 +30,60 @@ export interface Deferral {
 
 /** A reader for rows with these columns. Column names are what they are, `__proto__` and `constructor` included. */
 export function createRowReader(columnNames: readonly string[], deferral?: Deferral): RowReader {
-  const reader = columnNames.includes('__proto__')
-    ? new ProtoRowReader(columnNames)
-    : new PackedRowReader([...columnNames]);
+  const reader = new PackedRowReader(columnNames);
   return deferral === undefined || deferral.columnNames.length === 0
     ? reader
     : new DeferringRowReader(reader, deferral);
 }
 
-class PackedRowReader implements RowReader {
-  readonly #unpackr: Unpackr;
-  /** One object for all calls: an allocation less per row. */
-  readonly #range = { start: 0, end: 0 };
+type ReadColumns = (source: PackSource) => Record<string, unknown>;
 
-  /** `columnNames` belongs to msgpackr from now on: it keeps its compiled reader on the array. */
-  constructor(columnNames: string[]) {
-    this.#unpackr = new Unpackr({
-      structures: [columnNames],
-      int64AsType: 'bigint',
-      // A bytea must not keep the whole batch alive, nor change with it.
-      copyBuffers: true,
-    } as ConstructorParameters<typeof Unpackr>[0]);
+class PackedRowReader implements RowReader {
+  readonly #columnNames: readonly string[];
+  #readColumns: ReadColumns;
+  #reads = 0;
+
+  constructor(columnNames: readonly string[]) {
+    this.#columnNames = [...columnNames];
+    this.#readColumns = (source) => this.#readByName(source);
   }
 
-  read(bytes: Buffer, start: number, end: number): Record<string, unknown> {
-    const range = this.#range;
-    range.start = start;
-    range.end = end;
-    // msgpackr takes an end of 0 for "to the end".
-    if (end <= start || bytes[start] !== ROW_HEADER) {
+  read(source: PackSource, start: number, end: number): Record<string, unknown> {
+    if (end <= start || source.bytes[start] !== ROW_HEADER) {
       throw new DecodeError('packed row without its header', { offset: start });
     }
     try {
-      return this.#unpackr.unpack(bytes, range);
+      source.enter(start + 1, end);
+      const row = this.#readColumns(source);
+      if (source.atEnd) return row;
     } catch (error) {
-      // The messages of msgpackr and of JSON.parse quote values, which must not reach a log: they are not kept.
-      throw error instanceof DecodeError ? error : new DecodeError('malformed packed row', { offset: start });
+      if (error instanceof DecodeError) throw error;
     }
+    // Nothing of an error goes on: it might quote values.
+    throw new DecodeError('malformed packed row', { offset: start });
+  }
+
+  #readByName(source: PackSource): Record<string, unknown> {
+    if (++this.#reads > READS_BEFORE_COMPILING) this.#readColumns = compile(this.#columnNames) ?? this.#readColumns;
+    const row: Record<string, unknown> = {};
+    for (const name of this.#columnNames) define(row, name, source.read());
+    return row;
+  }
+}
+
+/**
+ * One object literal, which costs a fraction of setting properties by name. `undefined` where the process forbids code
+ * from strings (`--disallow-code-generation-from-strings`).
+ */
+function compile(columnNames: readonly string[]): ReadColumns | undefined {
+  // In brackets `__proto__` is a name like any other.
+  const properties = columnNames.map((name) =>
+    name === '__proto__' ? '["__proto__"]: source.read()' : `${JSON.stringify(name)}: source.read()`,
+  );
+  try {
+    return new Function('source', `return { ${properties.join(', ')} };`) as ReadColumns;
+  } catch {
+    return undefined;
   }
 }
 
@@ -112,8 +97,8 @@ class DeferringRowReader implements RowReader {
     this.#deferral = deferral;
   }
 
-  read(bytes: Buffer, start: number, end: number): Record<string, unknown> {
-    const row = this.#reader.read(bytes, start, end);
+  read(source: PackSource, start: number, end: number): Record<string, unknown> {
+    const row = this.#reader.read(source, start, end);
     const { parsers, columnNames, relation, relationId } = this.#deferral;
     for (const name of columnNames) {
       try {
@@ -126,44 +111,4 @@ class DeferringRowReader implements RowReader {
     }
     return row;
   }
-}
-
-/** For relations with a column named `__proto__`: reads it under another name and moves it. */
-class ProtoRowReader implements RowReader {
-  readonly #reader: PackedRowReader;
-  readonly #columnNames: readonly string[];
-
-  constructor(columnNames: readonly string[]) {
-    this.#columnNames = [...columnNames];
-    this.#reader = new PackedRowReader(columnNames.map((name) => (name === '__proto__' ? PROTO_STAND_IN : name)));
-  }
-
-  read(bytes: Buffer, start: number, end: number): Record<string, unknown> {
-    const packed = this.#reader.read(bytes, start, end);
-    const row: Record<string, unknown> = {};
-    for (const name of this.#columnNames) {
-      define(row, name, packed[name === '__proto__' ? PROTO_STAND_IN : name]);
-    }
-    return row;
-  }
-}
-
-function parseJson(text: unknown): unknown {
-  try {
-    return JSON.parse(String(text));
-  } catch {
-    // Not the cause: its message quotes the text.
-    throw new DecodeError('json value cannot be parsed', { offset: 0 });
-  }
-}
-
-function textOf(bytes: Buffer | Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-}
-
-/** From keys and values in turn. */
-function objectOf(parts: readonly unknown[]): Record<string, unknown> {
-  const object: Record<string, unknown> = {};
-  for (let at = 0; at + 1 < parts.length; at += 2) define(object, String(parts[at]), parts[at + 1]);
-  return object;
 }

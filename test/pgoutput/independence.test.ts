@@ -10,9 +10,7 @@ async function builtinsLoadedBy(specifier: string): Promise<Set<string>> {
   const script = `await import('${specifier}'); console.log(process.moduleLoadList.join('\\n'))`;
   // In this package's folder, so that it finds itself by its own name.
   const cwd = new URL('../../../', import.meta.url);
-  // msgpackr looks for its native addon by way of child_process, which loads net: that is no business of ours.
-  const env = { ...process.env, MSGPACKR_NATIVE_ACCELERATION_DISABLED: 'true' };
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd, env });
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd });
   return new Set(stdout.split('\n').flatMap((line) => /^NativeModule (\w+)$/.exec(line)?.[1] ?? []));
 }
 

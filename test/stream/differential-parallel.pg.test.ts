@@ -132,7 +132,8 @@ describe(`PostgreSQL ${PG_MAJOR}: many batches in several workers stay in order`
     assert.equal(check.commits, commits);
     const { workerBatches, workerRestarts, bytesReceived } = stream.stats();
     assert.ok(bytesReceived > 60_000_000, `${bytesReceived} bytes`);
-    assert.ok(workerBatches > 200, `${workerBatches} batches in workers`);
+    // 512 KiB each at most.
+    assert.ok(workerBatches > 100, `${workerBatches} batches in workers`);
     assert.equal(workerRestarts, 0);
     return check;
   }

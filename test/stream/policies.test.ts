@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import {
+  BACKLOG_BATCHES,
+  BACKLOG_TARGET_BYTES,
   BATCH_TARGET_BYTES,
   INLINE_MAX_BYTES,
   shouldCut,
@@ -17,7 +19,15 @@ suite('batches', () => {
     assert.equal(shouldCut({ ...facts, drained: false }), false);
     assert.equal(shouldCut({ ...facts, batchesAhead: 1 }), false);
     assert.equal(shouldCut({ ...facts, pendingBytes: 0 }), false);
-    assert.equal(shouldCut({ pendingBytes: BATCH_TARGET_BYTES, drained: false, batchesAhead: 9 }), true);
+    assert.equal(shouldCut({ pendingBytes: BATCH_TARGET_BYTES, drained: false, batchesAhead: 3 }), true);
+  });
+
+  test('become larger behind a backlog, where the first of their events waits anyway', () => {
+    const facts = { drained: true, batchesAhead: BACKLOG_BATCHES };
+    assert.equal(shouldCut({ ...facts, pendingBytes: BATCH_TARGET_BYTES }), false);
+    assert.equal(shouldCut({ ...facts, pendingBytes: BACKLOG_TARGET_BYTES - 1 }), false);
+    assert.equal(shouldCut({ ...facts, pendingBytes: BACKLOG_TARGET_BYTES }), true);
+    assert.equal(shouldCut({ ...facts, pendingBytes: BATCH_TARGET_BYTES, batchesAhead: BACKLOG_BATCHES - 1 }), true);
   });
 
   test('are decoded inline when small, first and without a transform', () => {

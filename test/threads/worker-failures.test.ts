@@ -5,7 +5,7 @@ import { WorkerError } from '../../src/errors.js';
 import type { CutBatch } from '../../src/stream/batch-cutter.js';
 import type { DecodePool } from '../../src/threads/decode-pool.js';
 import { eventsOfReply, noteBatches, openPool, taskFor, transformOf } from './pool.js';
-import { ATTEMPTS, FAILURES, HEARTBEATS, REPORT_WORDS } from './transforms/misbehaving.js';
+import { ATTEMPTS, ENDED, FAILURES, HEARTBEATS, REPORT_WORDS, SEEN } from './transforms/misbehaving.js';
 
 /** A known gap, and no success: a worker there neither stops at its heap's limit nor when it is terminated. */
 const NO_HEAP_LIMIT =
@@ -116,6 +116,50 @@ suite('a worker that fails once', () => {
       );
       assert.equal(words[ATTEMPTS], 2);
       assert.ok(pool.restarts >= 1);
+    });
+  }
+});
+
+suite('a thread with a second batch', () => {
+  test('goes on with it while the main thread is busy', async (t) => {
+    const { pool, words } = misbehavingPool(t, { workers: 1, timeoutMs: 20_000 });
+    const [, first, second, third] = noteBatches(['seen', 'seen', 'seen']);
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    await decodeOne(pool, first);
+    const outcomes = decodeAll(pool, [second, third]);
+    // Nothing else runs on this thread meanwhile.
+    Atomics.wait(words, SEEN, 1, 10_000);
+    Atomics.wait(words, SEEN, 2, 10_000);
+    assert.equal(Atomics.load(words, SEEN), 3);
+    assert.deepStrictEqual(await outcomes, [
+      { values: ['seen'], error: undefined },
+      { values: ['seen'], error: undefined },
+    ]);
+  });
+
+  test('counts its time from when it is begun', async (t) => {
+    const { pool } = misbehavingPool(t, { workers: 1, timeoutMs: 4_000 });
+    const outcomes = await decodeAll(pool, noteBatches(['slow', 'slow']));
+    assert.deepStrictEqual(
+      outcomes.map(({ values }) => values),
+      [[], ['slow'], ['slow'], []],
+    );
+    assert.equal(pool.restarts, 0);
+  });
+
+  for (const note of ['exit', 'hang', 'uncaught'] as const) {
+    test(`is not to blame for its end: ${note}`, async (t) => {
+      watchRejections(t);
+      const { pool, words } = misbehavingPool(t, { workers: 1 });
+      // The second one fails by itself, once: more would be too often.
+      const outcomes = await decodeAll(pool, noteBatches([note, 'exit-once', 'fine']));
+      assert.deepStrictEqual(
+        outcomes.map(({ values }) => values),
+        [[], undefined, ['exit-once'], ['fine'], []],
+      );
+      assert.equal(outcomes[1]?.error?.sequence, 1);
+      assert.equal(words[ATTEMPTS], 2);
+      assert.equal(words[ENDED], 2);
     });
   }
 });

@@ -1,4 +1,5 @@
 import { type ColumnFormat, columnWriter } from '../../src/types/column-writer.js';
+import { PackSource } from '../../src/types/pack-source.js';
 import { PackWriter } from '../../src/types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../../src/types/row-reader.js';
 import type { TypesMode } from '../../src/types/type-rules.js';
@@ -38,7 +39,7 @@ export function packedValue(
 
 /** Reads a packed row of one column. */
 export function readValue(packed: Buffer): unknown {
-  return reader.read(packed, 0, packed.length).value;
+  return reader.read(new PackSource(packed), 0, packed.length).value;
 }
 
 export function startRow(out: PackWriter): void {

@@ -9,11 +9,24 @@ export const ATTEMPTS = 0;
 export const HEARTBEATS = 1;
 /** How many attempts go wrong before one goes well; 0 is all. */
 export const FAILURES = 2;
-export const REPORT_WORDS = 3;
+/** Rows that were seen, of those that ask for it. */
+export const SEEN = 3;
+/** Threads that a row has ended that does so once. */
+export const ENDED = 4;
+export const REPORT_WORDS = 5;
+
+/** Less than the tests' bound on time, twice that is more. */
+export const SLOW_MS = 2_500;
 
 /** Does what the row's text column says. */
 export default function misbehave(event: RowEvent, { words }: Reports): unknown {
   const note = 'new' in event ? String(event.new.note) : '';
+  if (note === 'seen') {
+    Atomics.add(words, SEEN, 1);
+    Atomics.notify(words, SEEN);
+  }
+  if (note === 'slow') return new Promise((resolve) => setTimeout(() => resolve(note), SLOW_MS));
+  if (note === 'exit-once' && Atomics.add(words, ENDED, 1) === 0) return process.exit(24);
   if (!['throw', 'throw-text', 'reject', 'exit', 'hang', 'never', 'exhaust', 'uncaught', 'late'].includes(note))
     return note;
   const attempt = Atomics.add(words, ATTEMPTS, 1) + 1;
