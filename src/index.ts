@@ -76,6 +76,7 @@ export {
   type WalEvent,
 } from './pgoutput/event.js';
 export type { EventJson } from './pgoutput/event-base.js';
+export { type ChangeOf, isChangeOf, isRowEvent, type RowEventOf, type TableNameOf } from './pgoutput/event-guards.js';
 export type { JsonValue, Row } from './pgoutput/event-json.js';
 export {
   BeginPrepareEvent,
@@ -87,6 +88,7 @@ export {
 export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
+export type { AnyTable, AnyTables, TableShape, TableType, TableTypes, Unchanged } from './pgoutput/table-types.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export { AppliedPosition, type AppliedPositionOptions, type SqlClient } from './stream/applied-position.js';
 export type { RawMessage } from './stream/raw-batch.js';

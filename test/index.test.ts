@@ -51,6 +51,8 @@ const NAMES = [
   'dropSlot',
   'findPublication',
   'findSlot',
+  'isChangeOf',
+  'isRowEvent',
   'listBlockingTransactions',
   'listPublications',
   'listSlots',

@@ -10,6 +10,7 @@ import type {
   StreamPrepareEvent,
 } from '../pgoutput/prepared-event.js';
 import type { StreamAbortEvent, StreamCommitEvent } from '../pgoutput/stream-event.js';
+import type { AnyTables } from '../pgoutput/table-types.js';
 import { TransactionContext } from '../pgoutput/transaction-context.js';
 import { acknowledgementUnit } from '../pgoutput/unit-event.js';
 import { type BoundaryEvent, eventsOf, type WalBatch } from '../pgoutput/wal-batch.js';
@@ -19,9 +20,9 @@ import { PreparedTransaction, Transaction } from './transaction.js';
 import { TransactionStore } from './transaction-store.js';
 
 /** What `transactions()` delivers, told apart by `kind`. */
-export type TransactionItem =
-  | Transaction
-  | PreparedTransaction
+export type TransactionItem<Tables extends object = AnyTables> =
+  | Transaction<Tables>
+  | PreparedTransaction<Tables>
   | CommitPreparedEvent
   | RollbackPreparedEvent
   | MessageEvent;

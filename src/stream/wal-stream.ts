@@ -10,6 +10,7 @@ import {
   type WalStreamOptions,
 } from '../options.js';
 import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
+import type { AnyTables, TableTypes } from '../pgoutput/table-types.js';
 import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
@@ -33,9 +34,15 @@ const STATS_SAMPLE_MS = 1_000;
  *
  * Errors that end the stream are thrown to the consumer, after everything that came before them.
  *
+ * `Tables` are the row types of the published tables by 'schema.table', such as `pg-walstream types` writes: then
+ * `schema` and `table` of a row event tell the types of its rows. They are believed, not checked: a table that is not
+ * among them is delivered all the same.
+ *
  * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
  */
-export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
+export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
+  implements AsyncIterable<WalEvent<Tables>>, AsyncDisposable
+{
   readonly #options: ResolvedStreamOptions;
   readonly #intake: Intake;
   readonly #consumer: Consumer;
@@ -90,16 +97,16 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * One event at a time. With `ack: 'auto'` a transaction is acknowledged when the consumer comes back for what
    * follows its commit. Leaving the loop closes the stream.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WalEvent> {
-    return this.#consumer.events();
+  [Symbol.asyncIterator](): AsyncIterableIterator<WalEvent<Tables>> {
+    return this.#consumer.events() as AsyncIterableIterator<WalEvent<Tables>>;
   }
 
   /**
    * The fast path: events as they arrived together, in plain iterables. With `ack: 'auto'` the transactions that end
    * in a batch are acknowledged when the consumer comes back for the next.
    */
-  batches(): AsyncIterableIterator<WalBatch> {
-    return this.#consumer.batches();
+  batches(): AsyncIterableIterator<WalBatch<Tables>> {
+    return this.#consumer.batches() as AsyncIterableIterator<WalBatch<Tables>>;
   }
 
   /**
@@ -110,8 +117,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * A transaction that is too large for memory is kept on disk (`spill`), and removed from there when it is
    * acknowledged or the stream ends. SpillError when that is impossible.
    */
-  transactions(): AsyncIterableIterator<TransactionItem> {
-    return this.#consumer.transactions();
+  transactions(): AsyncIterableIterator<TransactionItem<Tables>> {
+    return this.#consumer.transactions() as AsyncIterableIterator<TransactionItem<Tables>>;
   }
 
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
@@ -123,8 +130,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * The next event; `null` when `timeoutMs` is over before there is one, `undefined` when the stream has ended. An
    * aborted `signal` rejects with its reason. Either way nothing is lost: the event comes with the next call.
    */
-  async nextEvent(options: NextEventOptions = {}): Promise<WalEvent | null | undefined> {
-    return this.#consumer.nextEvent(resolveNextEventOptions(options));
+  async nextEvent(options: NextEventOptions = {}): Promise<WalEvent<Tables> | null | undefined> {
+    return (await this.#consumer.nextEvent(resolveNextEventOptions(options))) as WalEvent<Tables> | null | undefined;
   }
 
   /**
