@@ -23,7 +23,11 @@ export {
   preflight,
   type SlotInfo,
   type SqlSession,
+  type TableSelection,
   type TableToPublish,
+  type TableTypesModule,
+  type TableTypesRequest,
+  writeTableTypes,
 } from './catalog/index.js';
 export {
   type ConnectionConfig,
@@ -98,6 +102,7 @@ export { PreparedTransaction, Transaction, type TransactionChanges } from './str
 export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
+export type { PgInterval } from './types/pg-interval.js';
 export type { RangeValue } from './types/range-value.js';
 export type { TypeOverride, TypeParserModule, TypesOptions } from './types/type-options.js';
 export type { TypesMode } from './types/type-rules.js';

@@ -58,6 +58,7 @@ const NAMES = [
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'writeTableTypes',
 ];
 
 const PGOUTPUT_NAMES = [
