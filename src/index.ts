@@ -52,6 +52,7 @@ export {
   type SlotErrorReason,
   SpillError,
   TimeoutError,
+  ValidationError,
   WalStreamError,
   type WalStreamErrorCode,
   WorkerError,
@@ -63,6 +64,7 @@ export type {
   SpillOptions,
   StopOptions,
   TransformOptions,
+  ValidateOptions,
   WalStreamOptions,
 } from './options.js';
 export type { ChangeEvent } from './pgoutput/change-cursor.js';
@@ -101,6 +103,7 @@ export type { WalStreamStats } from './stream/stream-stats.js';
 export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
 export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
+export type { StandardIssue, StandardResult, StandardSchema } from './threads/standard-schema.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
 export type { PgInterval } from './types/pg-interval.js';
 export type { RangeValue } from './types/range-value.js';

@@ -41,6 +41,7 @@ const NAMES = [
   'TypeEvent',
   'UNCHANGED',
   'UpdateEvent',
+  'ValidationError',
   'WalStream',
   'WalStreamError',
   'WorkerError',

@@ -39,15 +39,16 @@ export class DecodePipeline {
   readonly #resequencer = new Resequencer<Decoded>();
   readonly #onDecoded: (decoded: Decoded) => void;
   #inlineBatches = 0;
+  #invalidRows = 0;
 
   constructor(options: ResolvedStreamOptions, onDecoded: (decoded: Decoded) => void) {
-    const { connection, types, transform, workers, transformTimeoutMs, livenessTimeoutMs } = options;
+    const { connection, types, transform, validate, workers, transformTimeoutMs, livenessTimeoutMs } = options;
     const rules = readerRules(types.source, types.functions);
     this.types = new StreamTypes(connection, rules, livenessTimeoutMs);
-    this.#pool = new DecodePool({ types: types.source, transform, workers, timeoutMs: transformTimeoutMs });
+    this.#pool = new DecodePool({ types: types.source, transform, validate, workers, timeoutMs: transformTimeoutMs });
     this.#transcoder = new Transcoder(rules);
     this.#hasTransform = transform !== undefined;
-    this.#workersOnly = this.#hasTransform || rules.callModules;
+    this.#workersOnly = this.#hasTransform || validate !== undefined || rules.callModules;
     this.#onDecoded = onDecoded;
   }
 
@@ -57,6 +58,11 @@ export class DecodePipeline {
 
   get inlineBatches(): number {
     return this.#inlineBatches;
+  }
+
+  /** Rows that were dropped because they are not valid. */
+  get invalidRows(): number {
+    return this.#invalidRows;
   }
 
   /** Takes the batch over, its hold on the slab included. */
@@ -105,6 +111,7 @@ export class DecodePipeline {
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
       const packed = await this.#askWorker(cut);
+      this.#invalidRows += packed.invalidRows?.count ?? 0;
       const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
       this.#done({ cut, batch, error: packed.error });
     } catch (error) {

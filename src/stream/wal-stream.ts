@@ -189,6 +189,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       workerBatches: pipeline.pool.batches,
       inlineBatches: pipeline.inlineBatches,
       workerRestarts: pipeline.pool.restarts,
+      invalidRows: pipeline.invalidRows,
       workerBusyMs: pipeline.pool.busyMs,
       mainThreadMs: intake.busyMs,
       receivedLsn: intake.receivedLsn,

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { ConfigurationError, WorkerError } from '../errors.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
-import type { DecodeReply, DecodeTask, DecodeWorkerData, TransformFailure } from './decode-task.js';
+import type { DecodeReply, DecodeTask, DecodeWorkerData, InvalidRows, TransformFailure } from './decode-task.js';
 import { decodeError } from './error-codec.js';
 import { moduleSources } from './type-modules.js';
 import { DECODE_WORKER_URL } from './worker-url.js';
@@ -30,6 +30,7 @@ export interface PooledBatch extends PackedBatch {
   readonly error: unknown;
   /** See {@link DecodeReply.mismatchedTypes}. */
   readonly mismatchedTypes: readonly number[];
+  readonly invalidRows: InvalidRows | undefined;
 }
 
 interface Job {
@@ -63,9 +64,10 @@ export class DecodePool {
   #restarts = 0;
 
   constructor(options: DecodePoolOptions) {
-    const workerData: DecodeWorkerData = { types: options.types, transform: options.transform };
-    const [parser] = moduleSources(options.types);
-    const moduleUrl = options.transform?.moduleUrl ?? parser?.moduleUrl;
+    const { types, transform, validate } = options;
+    const workerData: DecodeWorkerData = { types, transform, validate };
+    const [parser] = moduleSources(types);
+    const moduleUrl = transform?.moduleUrl ?? validate?.moduleUrl ?? parser?.moduleUrl;
     this.#pool = new Piscina<DecodeTask, DecodeReply>({
       filename: fileURLToPath(DECODE_WORKER_URL),
       name: 'decode',
@@ -81,7 +83,8 @@ export class DecodePool {
     // Workers that die are reported by the tasks they had.
     this.#pool.on('error', () => {});
     this.#moduleUrl = moduleUrl;
-    this.#moduleOption = options.transform === undefined ? 'types.overrides' : 'transform.module';
+    this.#moduleOption =
+      transform !== undefined ? 'transform.module' : validate !== undefined ? 'validate.module' : 'types.overrides';
     this.#timeoutMs = options.timeoutMs;
     // More would wait in Piscina's queue with their time running: it gives a worker one task that can be aborted.
     this.#maxRunning = options.workers;
@@ -180,6 +183,7 @@ export class DecodePool {
           data: reply.data,
           error: reply.error === undefined ? undefined : decodeError(reply.error),
           mismatchedTypes: reply.mismatchedTypes,
+          invalidRows: reply.invalidRows,
         });
       } else {
         this.#failed(job, reply.transformFailure, reply);
@@ -202,8 +206,8 @@ export class DecodePool {
       this.#restarts++;
       this.#suspects.push(job);
     } else if (reply?.transformFailure !== undefined) {
-      const { index, data, mismatchedTypes } = reply;
-      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes });
+      const { index, data, mismatchedTypes, invalidRows } = reply;
+      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes, invalidRows });
     } else {
       job.reject(threadError(job, failure));
     }
@@ -221,8 +225,8 @@ function closedError(job: Job): WorkerError {
   return new WorkerError('the decode pool was closed', { sequence: job.task.sequence, lsn: job.firstLsn });
 }
 
-function transformError({ task }: Job, { error, lsn, relation, ordinal }: TransformFailure): WorkerError {
-  return new WorkerError(`the transform failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
+function transformError({ task }: Job, { by, error, lsn, relation, ordinal }: TransformFailure): WorkerError {
+  return new WorkerError(`the ${by} failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
     sequence: task.sequence,
     lsn,
     relation,

@@ -1,0 +1,10 @@
+import * as v from 'valibot';
+
+export default {
+  'public.orders': v.object({
+    id: v.bigint(),
+    total: v.pipe(v.string(), v.regex(/^\d+\.\d\d$/)),
+    note: v.nullable(v.pipe(v.string(), v.minLength(1))),
+    doc: v.nullable(v.object({ lines: v.array(v.object({ price: v.number() })) })),
+  }),
+};
