@@ -63,6 +63,7 @@ export type {
   SlotOptions,
   SpillOptions,
   StopOptions,
+  StreamLogger,
   TransformOptions,
   ValidateOptions,
   WalStreamOptions,
@@ -98,7 +99,20 @@ export type { AnyTable, AnyTables, TableShape, TableType, TableTypes, Unchanged 
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export { AppliedPosition, type AppliedPositionOptions, type SqlClient } from './stream/applied-position.js';
 export type { RawMessage } from './stream/raw-batch.js';
-export type { ConnectionLost, ConnectionResumed } from './stream/stream-channels.js';
+export type {
+  Acknowledged,
+  BatchDecoded,
+  Connected,
+  ConnectionLost,
+  ConnectionResumed,
+  Ended,
+  RowRefused,
+  SlotCreated,
+  Spilled,
+  StreamMessages,
+  Warned,
+  WorkerFailed,
+} from './stream/stream-channels.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
 export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
 export type { TransactionItem } from './stream/transaction-assembler.js';

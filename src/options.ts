@@ -65,6 +65,17 @@ export interface ValidateOptions {
   readonly onInvalid?: 'fail' | 'drop';
 }
 
+/**
+ * What a stream tells of itself, for people: a logger such as pino's. The first argument has the slot and names, counts
+ * and positions, never values of rows and never secrets.
+ */
+export interface StreamLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
 /** How a lost connection is made again: pauses that double, with some chance in them. */
 export interface RetryOptions {
   /** Attempts in a row that may fail before the stream ends with the last error; 0: none is made. Default: no limit. */
@@ -176,6 +187,8 @@ export interface WalStreamOptions {
    * only when this is given.
    */
   readonly retry?: RetryOptions;
+  /** Told of connections, slots, failures and warnings; default: nobody is. Programs subscribe to channels instead. */
+  readonly logger?: StreamLogger;
   /** Aborting ends the stream with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -217,6 +230,7 @@ export interface ResolvedStreamOptions {
   readonly retry: Required<RetryOptions>;
   /** Whether the start is tried again too. */
   readonly retriesStart: boolean;
+  readonly logger: StreamLogger | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -255,6 +269,7 @@ const KNOWN_OPTIONS = new Set([
   'livenessTimeoutMs',
   'createSlotTimeoutMs',
   'retry',
+  'logger',
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
@@ -321,6 +336,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     ),
     retry: retryFrom(options.retry),
     retriesStart: options.retry !== undefined,
+    logger: loggerFrom(options.logger),
     signal: signalFrom(options.signal),
   };
 }
@@ -445,6 +461,15 @@ function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
 /** A folder for this user alone: what is spilled holds rows. */
 function defaultSpillDirectory(): string {
   return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
+}
+
+function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined {
+  if (logger === undefined) return undefined;
+  if (typeof logger !== 'object' || logger === null) throw wrong('logger', 'must be an object with methods');
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    if (typeof logger[level] !== 'function') throw wrong(`logger.${level}`, 'must be a method');
+  }
+  return logger;
 }
 
 function moduleUrlFrom(module: string | URL, option: string): string {

@@ -133,6 +133,7 @@ suite('options of WalStream', () => {
       types: { source: { mode: 'lossless', overrides: [] }, functions: [] },
       transform: undefined,
       validate: undefined,
+      logger: undefined,
       transformTimeoutMs: 30_000,
       ack: 'auto',
       beforeIdleAck: undefined,

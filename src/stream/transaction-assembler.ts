@@ -48,6 +48,7 @@ class PartialTransaction {
 export class TransactionAssembler {
   readonly #directory: SpillDirectory;
   readonly #memoryBytes: number;
+  readonly #onSpill: (xid: number, byteCount: number) => void;
   /** Between Begin and Commit, or Begin Prepare and Prepare. */
   #whole: PartialTransaction | undefined;
   /** Sent in blocks, by xid. */
@@ -61,9 +62,15 @@ export class TransactionAssembler {
   /** Stores on disk of what was rolled back. */
   readonly #void: TransactionStore[] = [];
 
-  constructor(directory: SpillDirectory, memoryBytes: number) {
+  /** `onSpill` is told what there is of a transaction on disk, whenever more went there. */
+  constructor(
+    directory: SpillDirectory,
+    memoryBytes: number,
+    onSpill: (xid: number, byteCount: number) => void = () => {},
+  ) {
     this.#directory = directory;
     this.#memoryBytes = memoryBytes;
+    this.#onSpill = onSpill;
   }
 
   /** Bytes of partial transactions in memory. */
@@ -129,7 +136,9 @@ export class TransactionAssembler {
     const partial = [...this.#partial()];
     const sizes = partial.map(({ store }) => store.memoryBytes);
     for (const position of largestToSpill(sizes, this.#memoryBytes)) {
-      await partial[position].store.spill(this.#directory);
+      const { xid, store } = partial[position];
+      await store.spill(this.#directory);
+      this.#onSpill(xid, store.spilledBytes);
     }
   }
 

@@ -21,7 +21,7 @@ import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
 import { Reconnector } from './reconnector.js';
 import { SpillDirectory } from './spill-directory.js';
-import { type ConnectionResumed, streamChannels } from './stream-channels.js';
+import { StreamReporter } from './stream-reporter.js';
 import type { WalStreamStats } from './stream-stats.js';
 import type { PreparedTransaction, Transaction } from './transaction.js';
 import { TransactionAssembler, type TransactionItem } from './transaction-assembler.js';
@@ -44,6 +44,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   implements AsyncIterable<WalEvent<Tables>>, AsyncDisposable
 {
   readonly #options: ResolvedStreamOptions;
+  readonly #reporter: StreamReporter;
   readonly #intake: Intake;
   readonly #consumer: Consumer;
   readonly #lagProbe: LagProbe;
@@ -68,8 +69,9 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
-    this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
-    this.#reconnector = new Reconnector(this.#options.retry, this.#options.slot.name);
+    this.#reporter = new StreamReporter(this.#options.slot.name, this.#options.logger);
+    this.#intake = new Intake(this.#options, this.#reporter, (error) => this.#onLost(error));
+    this.#reconnector = new Reconnector(this.#options.retry, this.#reporter);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
@@ -161,6 +163,11 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
   }
 
+  /** Name of the slot. */
+  get slot(): string {
+    return this.#options.slot.name;
+  }
+
   /** Figures of this moment. */
   stats(): WalStreamStats {
     const intake = this.#intake;
@@ -228,7 +235,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       },
       start: () => this.start(),
       openAssembler: () => this.#openAssembler(),
-      close: () => this.#close(),
+      close: (error) => this.#close(error),
       closed: () => this.#closed(),
     };
   }
@@ -247,10 +254,12 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       // From here on what is lost is made again, even if it is lost already.
       this.#startedAt = performance.now();
       this.#attach(opened);
+      for (const warning of opened.warnings) this.#reporter.warned(warning);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
       await this.#intake.close();
+      this.#reporter.ended(starting.aborted ? undefined : error);
       throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
@@ -277,6 +286,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   #attach(opened: OpenStream): void {
     const { systemIdentifier, timeline } = opened;
     this.#system = { systemIdentifier, timeline };
+    this.#reporter.connected(opened);
     this.#intake.attach(opened);
   }
 
@@ -298,8 +308,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     const open = () => openStream(this.#options, this.#intake, signal, point);
     try {
       this.#attach(await this.#reconnector.open(error, open, signal));
-      const resumed: ConnectionResumed = { slot: this.#options.slot.name, lsn: point.lsn };
-      streamChannels.connectionResumed.publish(resumed);
+      this.#reporter.connectionResumed(point.lsn);
     } catch (failure) {
       if (!signal.aborted) this.#intake.end(failure);
     }
@@ -312,7 +321,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       slot: slot.name,
     });
     await directory.clear();
-    return new TransactionAssembler(directory, spill.memoryBytes);
+    const onSpill = (xid: number, byteCount: number) => this.#reporter.spilled(xid, byteCount);
+    return new TransactionAssembler(directory, spill.memoryBytes, onSpill);
   }
 
   readonly #onAbort = (): void => {
@@ -332,13 +342,13 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     if (aborted !== undefined) throw aborted.reason;
   }
 
-  #close(): Promise<void> {
+  #close(error?: unknown): Promise<void> {
     this.#over = true;
-    this.#closing ??= this.#closeNow();
+    this.#closing ??= this.#closeNow(error);
     return this.#closing;
   }
 
-  async #closeNow(): Promise<void> {
+  async #closeNow(error: unknown): Promise<void> {
     clearInterval(this.#sampler);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#connecting.abort(stoppedError());
@@ -350,6 +360,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       await this.#consumer.close();
+      this.#reporter.ended(error);
     }
   }
 }

@@ -13,6 +13,15 @@ export interface DecodePoolOptions extends DecodeWorkerData {
   readonly timeoutMs: number;
   /** Bound on the JavaScript heap of each worker, MiB; default {@link WORKER_HEAP_MB}. */
   readonly heapMb?: number;
+  readonly onFailure?: (failure: BatchFailure) => void;
+}
+
+/** A worker failed on a batch: the first time it is decoded again. */
+export interface BatchFailure {
+  readonly sequence: number;
+  readonly lsn: bigint | undefined;
+  readonly attempt: 1 | 2;
+  readonly error: unknown;
 }
 
 /**
@@ -52,6 +61,7 @@ export class DecodePool {
   readonly #moduleUrl: string | undefined;
   readonly #moduleOption: string;
   readonly #timeoutMs: number;
+  readonly #onFailure: ((failure: BatchFailure) => void) | undefined;
   readonly #maxRunning: number;
   readonly #waiting: Job[] = [];
   readonly #suspects: Job[] = [];
@@ -86,6 +96,7 @@ export class DecodePool {
     this.#moduleOption =
       transform !== undefined ? 'transform.module' : validate !== undefined ? 'validate.module' : 'types.overrides';
     this.#timeoutMs = options.timeoutMs;
+    this.#onFailure = options.onFailure;
     // More would wait in Piscina's queue with their time running: it gives a worker one task that can be aborted.
     this.#maxRunning = options.workers;
   }
@@ -201,7 +212,12 @@ export class DecodePool {
   #failed(job: Job, failure: unknown, reply?: DecodeReply): void {
     if (this.#closed) {
       job.reject(closedError(job));
-    } else if (job.failure === undefined) {
+      return;
+    }
+    const attempt = job.failure === undefined ? 1 : 2;
+    const error = reply?.transformFailure === undefined ? failure : decodeError(reply.transformFailure.error);
+    this.#onFailure?.({ sequence: job.task.sequence, lsn: job.firstLsn, attempt, error });
+    if (job.failure === undefined) {
       job.failure = failure;
       this.#restarts++;
       this.#suspects.push(job);
