@@ -52,7 +52,7 @@ export class ValidateRunner {
         const row = event.new;
         let result = schema['~standard'].validate(row);
         // Only what is a promise is awaited: a tick per row would cost more than most validators.
-        if (result instanceof Promise) result = await result;
+        if ('then' in result) result = await result;
         paths = result.issues === undefined ? [] : issuePaths(row, result.issues);
       } catch (error) {
         const failure: TransformFailure = { by: 'validator', error: encodeError(error), ...placeOf(event) };

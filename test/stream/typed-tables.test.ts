@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import {
   type ChangeEvent,
+  type ChangeTransform,
   InsertEvent,
   isChangeOf,
   isRowEvent,
@@ -167,6 +168,10 @@ function typed(stream: WalStream<Tables>, event: RowEvent<Tables>, transaction: 
   isChangeOf(event, 'sales.order');
 }
 
+/** A transform of these tables. */
+const transform: ChangeTransform<Tables> = (event) =>
+  event.kind === 'insert' && event.schema === 'public' && event.table === 'orders' ? event.new.total : undefined;
+
 function untyped(event: WalEvent): void {
   if (isRowEvent(event)) isExactly<RowEvent>()(event);
   if (event.kind === 'insert') {
@@ -190,7 +195,7 @@ suite('typed tables', () => {
     }
     assert.deepEqual(seen.length, 4);
     assert.deepEqual(seen.slice(1, 3), ['a', 'dotted.name']);
-    assert.ok(typed.length === 3 && untyped.length === 1);
+    assert.ok(typed.length === 3 && untyped.length === 1 && transform.length === 1);
   });
 
   test('batches and nextEvent', async (t) => {

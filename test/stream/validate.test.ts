@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { inspect } from 'node:util';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import {
   ConfigurationError,
   isRowEvent,
+  type StandardSchema,
   UNCHANGED,
   ValidationError,
   type WalEvent,
@@ -18,6 +20,9 @@ import { failure } from './source.js';
 function validatorsOf(module: string, rest: Partial<WalStreamOptions['validate']> = {}) {
   return { module: new URL(`./validators/${module}.js`, import.meta.url), ...rest };
 }
+
+/** What the standard says is what is taken. */
+export const takesTheStandard = (schema: StandardSchemaV1): StandardSchema => schema;
 
 const GOOD: TapeRow = { id: 1, total: '1.50', note: 'a', doc: null };
 const BAD: TapeRow = { ...GOOD, id: 66, total: '6.66' };

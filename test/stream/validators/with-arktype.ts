@@ -1,4 +1,5 @@
 import { type } from 'arktype';
+import type { StandardSchema } from '../../../src/index.js';
 
 export default {
   'public.orders': type({
@@ -7,4 +8,4 @@ export default {
     note: 'string > 0 | null',
     doc: type({ lines: type({ price: 'number' }).array() }).or('null'),
   }),
-};
+} satisfies Record<string, StandardSchema>;

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { StandardSchema } from '../../../src/index.js';
 
 export default {
   'public.orders': v.object({
@@ -7,4 +8,4 @@ export default {
     note: v.nullable(v.pipe(v.string(), v.minLength(1))),
     doc: v.nullable(v.object({ lines: v.array(v.object({ price: v.number() })) })),
   }),
-};
+} satisfies Record<string, StandardSchema>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { StandardSchema } from '../../../src/index.js';
 
 export default {
   'public.orders': z.object({
@@ -7,4 +8,4 @@ export default {
     note: z.string().min(1).nullable(),
     doc: z.object({ lines: z.array(z.object({ price: z.number() })) }).nullable(),
   }),
-};
+} satisfies Record<string, StandardSchema>;
