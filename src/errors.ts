@@ -15,6 +15,7 @@ export type WalStreamErrorCode =
   | 'ERR_PROTOCOL'
   | 'ERR_DECODE'
   | 'ERR_WORKER'
+  | 'ERR_VALIDATION'
   | 'ERR_SPILL';
 
 /** Base class of every error that this library throws on purpose. */
@@ -224,6 +225,35 @@ export class WorkerError extends WalStreamError {
     this.lsn = details.lsn;
     this.relation = details.relation;
     this.ordinal = details.ordinal;
+  }
+}
+
+/** A new row is not what the user's validator says. Everything before its change is delivered first. */
+export class ValidationError extends WalStreamError {
+  readonly code = 'ERR_VALIDATION';
+  readonly lsn: bigint;
+  /** `schema.table` of the row. */
+  readonly relation: string;
+  /** Number of the change in its transaction; `undefined` in one that is streamed. */
+  readonly ordinal: number | undefined;
+  /** Where in the row: `column`, or a place in its value such as `column.key[3]`; an empty string is the whole row. */
+  readonly paths: readonly string[];
+
+  constructor(
+    message: string,
+    details: {
+      lsn: bigint;
+      relation: string;
+      ordinal: number | undefined;
+      paths: readonly string[];
+      cause?: unknown;
+    },
+  ) {
+    super(message, false, details.cause);
+    this.lsn = details.lsn;
+    this.relation = details.relation;
+    this.ordinal = details.ordinal;
+    this.paths = details.paths;
   }
 }
 

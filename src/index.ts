@@ -23,7 +23,11 @@ export {
   preflight,
   type SlotInfo,
   type SqlSession,
+  type TableSelection,
   type TableToPublish,
+  type TableTypesModule,
+  type TableTypesRequest,
+  writeTableTypes,
 } from './catalog/index.js';
 export {
   type ConnectionConfig,
@@ -48,6 +52,7 @@ export {
   type SlotErrorReason,
   SpillError,
   TimeoutError,
+  ValidationError,
   WalStreamError,
   type WalStreamErrorCode,
   WorkerError,
@@ -58,7 +63,9 @@ export type {
   SlotOptions,
   SpillOptions,
   StopOptions,
+  StreamLogger,
   TransformOptions,
+  ValidateOptions,
   WalStreamOptions,
 } from './options.js';
 export type { ChangeEvent } from './pgoutput/change-cursor.js';
@@ -76,6 +83,7 @@ export {
   type WalEvent,
 } from './pgoutput/event.js';
 export type { EventJson } from './pgoutput/event-base.js';
+export { type ChangeOf, isChangeOf, isRowEvent, type RowEventOf, type TableNameOf } from './pgoutput/event-guards.js';
 export type { JsonValue, Row } from './pgoutput/event-json.js';
 export {
   BeginPrepareEvent,
@@ -87,15 +95,31 @@ export {
 export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
+export type { AnyTable, AnyTables, TableShape, TableType, TableTypes, Unchanged } from './pgoutput/table-types.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
 export { AppliedPosition, type AppliedPositionOptions, type SqlClient } from './stream/applied-position.js';
 export type { RawMessage } from './stream/raw-batch.js';
-export type { ConnectionLost, ConnectionResumed } from './stream/stream-channels.js';
+export type {
+  Acknowledged,
+  BatchDecoded,
+  Connected,
+  ConnectionLost,
+  ConnectionResumed,
+  Ended,
+  RowRefused,
+  SlotCreated,
+  Spilled,
+  StreamMessages,
+  Warned,
+  WorkerFailed,
+} from './stream/stream-channels.js';
 export type { WalStreamStats } from './stream/stream-stats.js';
 export { PreparedTransaction, Transaction, type TransactionChanges } from './stream/transaction.js';
 export type { TransactionItem } from './stream/transaction-assembler.js';
 export { WalStream } from './stream/wal-stream.js';
+export type { StandardIssue, StandardResult, StandardSchema } from './threads/standard-schema.js';
 export type { BatchTransform, ChangeTransform } from './threads/transform.js';
+export type { PgInterval } from './types/pg-interval.js';
 export type { RangeValue } from './types/range-value.js';
 export type { TypeOverride, TypeParserModule, TypesOptions } from './types/type-options.js';
 export type { TypesMode } from './types/type-rules.js';

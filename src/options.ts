@@ -15,7 +15,7 @@ import {
   resolvePgoutputOptions,
 } from './protocol/pgoutput-options.js';
 import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
-import type { TransformSource } from './threads/decode-task.js';
+import type { TransformSource, ValidateSource } from './threads/decode-task.js';
 import { type ResolvedTypes, resolveTypes, type TypesOptions } from './types/type-options.js';
 import type { TypesMode } from './types/type-rules.js';
 
@@ -40,6 +40,40 @@ export interface TransformOptions {
   readonly per?: 'change' | 'batch';
   /** Given to the function as its second argument; must be structured-cloneable. */
   readonly options?: unknown;
+}
+
+/**
+ * Validators of the user's, which run in the workers on the new rows of inserts and updates. Any that follow Standard
+ * Schema: zod, valibot, arktype and others.
+ *
+ * Rows are checked as the stream gives them, before any transform, and are delivered as they are: what a schema makes of
+ * them is not used. What it says of a column that an update left out (UNCHANGED) does not count nor, in such a row,
+ * what it says of the row as a whole.
+ *
+ * @see https://standardschema.dev
+ */
+export interface ValidateOptions {
+  /** URL or absolute path of a module with an object of schemas by 'schema.table'. Other tables are not checked. */
+  readonly module: string | URL;
+  /** Name of the export; default `default`. */
+  readonly export?: string;
+  /**
+   * What becomes of a row that is not valid. `fail` (default): a ValidationError ends the stream, after everything before
+   * that change; nothing from there on is acknowledged. `drop`: the change is not delivered, like one that a transform
+   * drops; `stats().invalidRows` counts it and `pg-walstream:invalid-row` names it.
+   */
+  readonly onInvalid?: 'fail' | 'drop';
+}
+
+/**
+ * What a stream tells of itself, for people: a logger such as pino's. The first argument has the slot and names, counts
+ * and positions, never values of rows and never secrets.
+ */
+export interface StreamLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
 }
 
 /** How a lost connection is made again: pauses that double, with some chance in them. */
@@ -128,6 +162,8 @@ export interface WalStreamOptions {
    */
   readonly types?: TypesMode | TypesOptions;
   readonly transform?: TransformOptions;
+  /** Checks new rows in the workers. */
+  readonly validate?: ValidateOptions;
   /** Bound on one batch in a worker, transform included. Default: 30 000. */
   readonly transformTimeoutMs?: number;
   /** Large transactions of `transactions()` on disk. */
@@ -151,6 +187,8 @@ export interface WalStreamOptions {
    * only when this is given.
    */
   readonly retry?: RetryOptions;
+  /** Told of connections, slots, failures and warnings; default: nobody is. Programs subscribe to channels instead. */
+  readonly logger?: StreamLogger;
   /** Aborting ends the stream with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -181,6 +219,7 @@ export interface ResolvedStreamOptions {
   readonly maxMessageBytes: number;
   readonly types: ResolvedTypes;
   readonly transform: TransformSource | undefined;
+  readonly validate: ValidateSource | undefined;
   readonly transformTimeoutMs: number;
   readonly spill: Required<SpillOptions>;
   readonly ack: 'auto' | 'manual';
@@ -191,6 +230,7 @@ export interface ResolvedStreamOptions {
   readonly retry: Required<RetryOptions>;
   /** Whether the start is tried again too. */
   readonly retriesStart: boolean;
+  readonly logger: StreamLogger | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -220,6 +260,7 @@ const KNOWN_OPTIONS = new Set([
   'maxMessageBytes',
   'types',
   'transform',
+  'validate',
   'transformTimeoutMs',
   'spill',
   'ack',
@@ -228,6 +269,7 @@ const KNOWN_OPTIONS = new Set([
   'livenessTimeoutMs',
   'createSlotTimeoutMs',
   'retry',
+  'logger',
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
@@ -239,6 +281,7 @@ const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
 const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
 const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
+const KNOWN_VALIDATE_OPTIONS = new Set(['module', 'export', 'onInvalid']);
 
 /** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
 export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamOptions {
@@ -273,10 +316,11 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     maxMessageBytes: integer(options.maxMessageBytes, 'maxMessageBytes', 65_536, GIBIBYTE, DEFAULT_MAX_MESSAGE_BYTES),
     types: resolveTypes(options.types, {
       binary: pgoutput.binary,
-      hasTransform: options.transform !== undefined,
+      workersReadRows: options.transform !== undefined || options.validate !== undefined,
       moduleUrl: moduleUrlFrom,
     }),
     transform: transformFrom(options.transform),
+    validate: validateFrom(options.validate),
     transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
     spill: spillFrom(options.spill),
     ack: oneOf(options.ack, 'ack', ['auto', 'manual'] as const, 'auto'),
@@ -292,6 +336,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     ),
     retry: retryFrom(options.retry),
     retriesStart: options.retry !== undefined,
+    logger: loggerFrom(options.logger),
     signal: signalFrom(options.signal),
   };
 }
@@ -357,6 +402,20 @@ function transformFrom(transform: TransformOptions | undefined): TransformSource
   };
 }
 
+function validateFrom(validate: ValidateOptions | undefined): ValidateSource | undefined {
+  if (validate === undefined) return undefined;
+  if (typeof validate !== 'object' || validate === null) throw wrong('validate', 'must be an object with a module');
+  refuseUnknown(validate, KNOWN_VALIDATE_OPTIONS, 'validate.');
+  const exportName = validate.export === undefined ? 'default' : validate.export;
+  if (typeof exportName !== 'string' || exportName === '')
+    throw wrong('validate.export', 'must be the name of an export');
+  return {
+    moduleUrl: moduleUrlFrom(validate.module, 'validate.module'),
+    exportName,
+    onInvalid: oneOf(validate.onInvalid, 'validate.onInvalid', ['fail', 'drop'] as const, 'fail'),
+  };
+}
+
 function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
   const given = retry ?? {};
   if (typeof given !== 'object' || given === null) throw wrong('retry', 'must be an object');
@@ -402,6 +461,15 @@ function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
 /** A folder for this user alone: what is spilled holds rows. */
 function defaultSpillDirectory(): string {
   return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
+}
+
+function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined {
+  if (logger === undefined) return undefined;
+  if (typeof logger !== 'object' || logger === null) throw wrong('logger', 'must be an object with methods');
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+    if (typeof logger[level] !== 'function') throw wrong(`logger.${level}`, 'must be a method');
+  }
+  return logger;
 }
 
 function moduleUrlFrom(module: string | URL, option: string): string {

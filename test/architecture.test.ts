@@ -65,6 +65,8 @@ describe('what was built', () => {
       'src/testing/planted.js': { source: "import '../connection/planted.js';", rule: 'testing: layers' },
       'src/cli/planted-testing.js': { source: "import '../testing/planted.js';", rule: 'cli: layers' },
       'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
+      'src/metrics/planted.js': { source: "import '../stream/planted.js';", rule: 'metrics: layers' },
+      'src/index/planted.js': { source: "import '../metrics/planted.js';", rule: 'index: layers' },
       'workers/planted.js': { source: "import '../src/connection/planted.js';", rule: 'workers: layers' },
       'workers/planted-stream.js': { source: "export * from '../src/stream/planted.js';", rule: 'workers: layers' },
     };

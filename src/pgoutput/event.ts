@@ -11,6 +11,7 @@ import type {
 import type { Relation } from './relation.js';
 import type { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
 import type { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
+import type { AnyTables, TableShape, TableShapes } from './table-types.js';
 import {
   dateFromTimestamp,
   type TransactionContext,
@@ -19,14 +20,18 @@ import {
 } from './transaction-context.js';
 import { UnitEvent } from './unit-event.js';
 
-/** A change of a row. */
-export type RowEvent = InsertEvent | UpdateEvent | DeleteEvent;
+/** A change of a row: of one of `Tables`, told apart by `schema` and `table`. */
+export type RowEvent<Tables extends object = AnyTables> = ChangeOfTable<TableShapes<Tables>>;
+
+type ChangeOfTable<Table extends TableShape> = Table extends TableShape
+  ? InsertEvent<Table> | UpdateEvent<Table> | DeleteEvent<Table>
+  : never;
 
 /** Everything that the stream delivers, told apart by `kind`. All LSNs are `bigint`. */
-export type WalEvent =
+export type WalEvent<Tables extends object = AnyTables> =
   | BeginEvent
   | CommitEvent
-  | RowEvent
+  | RowEvent<Tables>
   | TruncateEvent
   | MessageEvent
   | RelationEvent

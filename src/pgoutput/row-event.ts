@@ -4,13 +4,14 @@ import { define, jsonFromLsn, jsonFromRow, jsonFromValue, type Row, unchangedCol
 import { EventFlag } from './packed-batch.js';
 import type { PackedEvents } from './packed-events.js';
 import type { Relation } from './relation.js';
+import type { AnyTable, TableShape } from './table-types.js';
 import { type TransactionContext, uncommittedFields, uncommittedJson } from './transaction-context.js';
 
 /**
  * A change of one row. Rows stay packed in the batch until `new`, `old` or `key` is read; rows that nobody reads cost
  * almost nothing. After a transform there are no rows: `value` is what the transform returned.
  */
-abstract class RowChange extends EventBase {
+abstract class RowChange<Table extends TableShape = AnyTable> extends EventBase {
   /**
    * Number among the row changes and truncates of its transaction, from 0. (commitLsn, ordinal) deduplicates.
    * `undefined` in a transaction that is streamed: what survives to its commit is not known yet.
@@ -42,11 +43,11 @@ abstract class RowChange extends EventBase {
     return this.#events.relationAt(this.#at).relation;
   }
 
-  get schema(): string {
+  get schema(): Table['schema'] {
     return this.relation.schema;
   }
 
-  get table(): string {
+  get table(): Table['table'] {
     return this.relation.table;
   }
 
@@ -89,7 +90,7 @@ abstract class RowChange extends EventBase {
    * The replica-identity columns as they were before the change; `undefined` when the table has none and after a
    * transform.
    */
-  get identity(): Row | undefined {
+  get identity(): Table['identity'] | undefined {
     if (this.#events.transformed) return undefined;
     const before = this.readOld();
     if (before !== undefined) return before;
@@ -126,7 +127,7 @@ abstract class RowChange extends EventBase {
       table: this.table,
     };
     if (this.#events.transformed) return { ...json, value: jsonFromValue(this.value) };
-    for (const [name, row] of Object.entries(this.rows())) {
+    for (const [name, row] of Object.entries(this.rows()) as [string, Row | undefined][]) {
       if (row === undefined) continue;
       json[name] = jsonFromRow(row);
       if (name !== 'new') continue;
@@ -137,7 +138,7 @@ abstract class RowChange extends EventBase {
   }
 
   /** The rows that this kind of change has, by name. */
-  protected abstract rows(): { new?: Row; old?: Row | undefined; key?: Row | undefined };
+  protected abstract rows(): { new?: object; old?: object | undefined; key?: object | undefined };
 
   protected hasFlag(flag: number): boolean {
     return this.#events.hasFlag(this.#at, flag);
@@ -156,13 +157,13 @@ abstract class RowChange extends EventBase {
 }
 
 /** A row was inserted: `new` is the row. */
-export class InsertEvent extends RowChange {
+export class InsertEvent<Table extends TableShape = AnyTable> extends RowChange<Table> {
   override get kind(): 'insert' {
     return 'insert';
   }
 
   /** The row; empty after a transform. */
-  get new(): Row {
+  get new(): Table['inserted'] {
     return this.readNew() ?? {};
   }
 
@@ -172,23 +173,23 @@ export class InsertEvent extends RowChange {
 }
 
 /** A row was updated: `new` is the row after it, `old` (REPLICA IDENTITY FULL) or `key` (when it changed) before it. */
-export class UpdateEvent extends RowChange {
+export class UpdateEvent<Table extends TableShape = AnyTable> extends RowChange<Table> {
   override get kind(): 'update' {
     return 'update';
   }
 
   /** The row after the update; a TOAST column that was not sent is `UNCHANGED`. Empty after a transform. */
-  get new(): Row {
+  get new(): Table['updated'] {
     return this.readNew() ?? {};
   }
 
   /** The whole row before the update, under REPLICA IDENTITY FULL. */
-  get old(): Row | undefined {
+  get old(): Table['stored'] | undefined {
     return this.hasFlag(EventFlag.hasOld) ? this.readOld() : undefined;
   }
 
   /** The replica-identity columns before the update, when the server sent them because they changed. */
-  get key(): Row | undefined {
+  get key(): Table['key'] | undefined {
     return this.hasFlag(EventFlag.hasKey) ? this.readOld() : undefined;
   }
 
@@ -198,18 +199,18 @@ export class UpdateEvent extends RowChange {
 }
 
 /** A row was deleted: `old` is the row (REPLICA IDENTITY FULL) or `key` its replica-identity columns. */
-export class DeleteEvent extends RowChange {
+export class DeleteEvent<Table extends TableShape = AnyTable> extends RowChange<Table> {
   override get kind(): 'delete' {
     return 'delete';
   }
 
   /** The whole row, under REPLICA IDENTITY FULL. */
-  get old(): Row | undefined {
+  get old(): Table['stored'] | undefined {
     return this.hasFlag(EventFlag.hasOld) ? this.readOld() : undefined;
   }
 
   /** The replica-identity columns of the row. */
-  get key(): Row | undefined {
+  get key(): Table['key'] | undefined {
     return this.hasFlag(EventFlag.hasKey) ? this.readOld() : undefined;
   }
 

@@ -25,6 +25,7 @@ import type { RelationVersion } from './relation.js';
 import { DeleteEvent, InsertEvent, UpdateEvent } from './row-event.js';
 import { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './stream-event.js';
 import { parseStreamAbort, parseStreamCommit, parseStreamStart } from './stream-message.js';
+import type { AnyTables } from './table-types.js';
 import { type BatchStart, type OpenTransaction, TransactionContext } from './transaction-context.js';
 
 /** Where a batch stands in the stream. */
@@ -55,7 +56,7 @@ export function limitBatch(batch: WalBatch, unit: number): void {
  * Events that arrived together, in order: a plain iterable, the fast path of delivery. A transaction may span several
  * batches and a batch several transactions. Its memory lives as long as any of its events.
  */
-export class WalBatch implements Iterable<WalEvent> {
+export class WalBatch<Tables extends object = AnyTables> implements Iterable<WalEvent<Tables>> {
   /** Number of the batch, in the order in which the server sent them. */
   readonly sequence: number;
   /** Bytes on the wire. */
@@ -83,7 +84,7 @@ export class WalBatch implements Iterable<WalEvent> {
     return this.#events.count;
   }
 
-  [Symbol.iterator](): EventCursor {
+  [Symbol.iterator](): EventCursor<Tables> {
     return new EventCursor(this.#events, this.#position, this.#unitLimit);
   }
 }
@@ -96,7 +97,7 @@ function isBoundary(code: number): boolean {
 }
 
 /** Walks a batch, keeping the transaction, ordinal and unit of the next event. */
-export class EventCursor implements IterableIterator<WalEvent> {
+export class EventCursor<Tables extends object = AnyTables> implements IterableIterator<WalEvent<Tables>> {
   readonly #events: PackedEvents;
   #at = 0;
   #transaction: TransactionContext | undefined;
@@ -119,13 +120,13 @@ export class EventCursor implements IterableIterator<WalEvent> {
     return this;
   }
 
-  next(): IteratorResult<WalEvent, undefined> {
+  next(): IteratorResult<WalEvent<Tables>, undefined> {
     while (this.#at < this.#events.end && this.#unit < this.#unitLimit) {
       const at = this.#at;
       this.#at = at + EVENT_WORDS;
       const word = this.#events.codeAndFlags(at);
       if ((word & EventFlag.dropped) !== 0) this.#ordinal++;
-      else return { done: false, value: this.#eventAt(at, word & EVENT_CODE_MASK) };
+      else return { done: false, value: this.#eventAt(at, word & EVENT_CODE_MASK) as WalEvent<Tables> };
     }
     return { done: true, value: undefined };
   }

@@ -28,8 +28,8 @@ export interface StreamLife {
   start(): Promise<void>;
   /** For transactions, once the stream has started. SpillError when the folder for large ones cannot be used. */
   openAssembler(): Promise<TransactionAssembler>;
-  /** Ends the stream from the consumer's side. */
-  close(): Promise<void>;
+  /** Ends the stream from the consumer's side; `error` is what ended it, where something did. */
+  close(error?: unknown): Promise<void>;
   /** Resolves when the stream is closed; rejects with the reason of an abort, once. */
   closed(): Promise<void>;
 }
@@ -278,7 +278,7 @@ export class Consumer {
     } catch (error) {
       // Closing takes the folder away from under it.
       if (this.#life.over) return [];
-      await this.#life.close();
+      await this.#life.close(error);
       throw error;
     }
   }
@@ -325,7 +325,7 @@ export class Consumer {
 
   /** The stream is over: closes everything, then throws what ended it. */
   async #end(error: unknown): Promise<'ended'> {
-    await this.#life.close();
+    await this.#life.close(error);
     if (error !== undefined) throw error;
     return 'ended';
   }

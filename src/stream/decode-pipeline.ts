@@ -3,12 +3,13 @@ import type { PackedBatch } from '../pgoutput/packed-batch.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import { WalBatch } from '../pgoutput/wal-batch.js';
 import { DecodePool, type PooledBatch } from '../threads/decode-pool.js';
-import type { DecodeTask } from '../threads/decode-task.js';
+import type { DecodeTask, InvalidRows } from '../threads/decode-task.js';
 import { readerRules } from '../threads/type-modules.js';
 import { unpackValue } from '../threads/value-codec.js';
 import type { CutBatch } from './batch-cutter.js';
 import { RawBatch } from './raw-batch.js';
 import { Resequencer } from './resequencer.js';
+import type { StreamReporter } from './stream-reporter.js';
 import { StreamTypes } from './stream-types.js';
 
 /** A batch ready for the consumer. */
@@ -38,16 +39,26 @@ export class DecodePipeline {
   readonly #workersOnly: boolean;
   readonly #resequencer = new Resequencer<Decoded>();
   readonly #onDecoded: (decoded: Decoded) => void;
+  readonly #reporter: StreamReporter;
   #inlineBatches = 0;
+  #invalidRows = 0;
 
-  constructor(options: ResolvedStreamOptions, onDecoded: (decoded: Decoded) => void) {
-    const { connection, types, transform, workers, transformTimeoutMs, livenessTimeoutMs } = options;
+  constructor(options: ResolvedStreamOptions, reporter: StreamReporter, onDecoded: (decoded: Decoded) => void) {
+    const { connection, types, transform, validate, workers, transformTimeoutMs, livenessTimeoutMs } = options;
     const rules = readerRules(types.source, types.functions);
-    this.types = new StreamTypes(connection, rules, livenessTimeoutMs);
-    this.#pool = new DecodePool({ types: types.source, transform, workers, timeoutMs: transformTimeoutMs });
+    this.types = new StreamTypes(connection, rules, livenessTimeoutMs, (warning) => reporter.warned(warning));
+    this.#pool = new DecodePool({
+      types: types.source,
+      transform,
+      validate,
+      workers,
+      timeoutMs: transformTimeoutMs,
+      onFailure: (failure) => reporter.workerFailed(failure),
+    });
+    this.#reporter = reporter;
     this.#transcoder = new Transcoder(rules);
     this.#hasTransform = transform !== undefined;
-    this.#workersOnly = this.#hasTransform || rules.callModules;
+    this.#workersOnly = this.#hasTransform || validate !== undefined || rules.callModules;
     this.#onDecoded = onDecoded;
   }
 
@@ -57,6 +68,11 @@ export class DecodePipeline {
 
   get inlineBatches(): number {
     return this.#inlineBatches;
+  }
+
+  /** Rows that were dropped because they are not valid. */
+  get invalidRows(): number {
+    return this.#invalidRows;
   }
 
   /** Takes the batch over, its hold on the slab included. */
@@ -105,11 +121,17 @@ export class DecodePipeline {
   async #decodeInWorker(cut: CutBatch): Promise<void> {
     try {
       const packed = await this.#askWorker(cut);
+      if (packed.invalidRows !== undefined) this.#refused(packed.invalidRows);
       const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
       this.#done({ cut, batch, error: packed.error });
     } catch (error) {
       this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
     }
+  }
+
+  #refused(rows: InvalidRows): void {
+    this.#invalidRows += rows.count;
+    this.#reporter.rowsRefused(rows);
   }
 
   /** A second time, when values do not fit the types that were known. */

@@ -28,6 +28,7 @@ import { RelationRegistry } from './relation-registry.js';
 import type { ResumePosition } from './resume-point.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
+import type { StreamReporter } from './stream-reporter.js';
 
 /** How long the server may take to end the COPY after we did. */
 const FINISH_TIMEOUT_MS = 2_000;
@@ -90,14 +91,16 @@ export class Intake implements StreamReceiver {
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
   readonly #idleAck: IdleAck | undefined;
+  readonly #reporter: StreamReporter;
 
   /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
-  constructor(options: ResolvedStreamOptions, onLost: (error: unknown) => boolean) {
+  constructor(options: ResolvedStreamOptions, reporter: StreamReporter, onLost: (error: unknown) => boolean) {
     this.#options = options;
+    this.#reporter = reporter;
     this.#onLost = onLost;
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
-    this.pipeline = new DecodePipeline(options, this.#onDecoded);
+    this.pipeline = new DecodePipeline(options, reporter, this.#onDecoded);
     const { beforeIdleAck } = options;
     if (beforeIdleAck !== undefined) {
       const onKept = () => {
@@ -254,6 +257,7 @@ export class Intake implements StreamReceiver {
       if (flush > facts.acknowledged && flush > facts.reported.flush) idleAck.offer(flush);
     }
     const positions = standbyPositions(idleAck === undefined ? facts : { ...facts, keepalive: idleAck.lsn });
+    if (positions.flush > facts.reported.flush) this.#reporter.acknowledged(positions.flush);
     this.#reported = positions;
     this.#copy?.send(encodeStandbyStatus(positions, Date.now(), replyRequested));
   }
@@ -449,6 +453,7 @@ export class Intake implements StreamReceiver {
   }
 
   readonly #onDecoded = (decoded: Decoded): void => {
+    this.#reporter.batch(decoded.cut);
     this.queue.push(decoded);
     if (decoded.error !== undefined) {
       // Nothing may pass the gap that it leaves.

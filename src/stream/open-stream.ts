@@ -39,6 +39,9 @@ export interface OpenStream {
   /** Of the cluster; the same on its standbys. */
   readonly systemIdentifier: string;
   readonly timeline: number;
+  /** Whether the slot was created for it, and whether it goes with the connection. */
+  readonly slotCreated: boolean;
+  readonly temporary: boolean;
 }
 
 /**
@@ -87,6 +90,8 @@ export async function openStream(
       serverVersion,
       systemIdentifier: system.systemId,
       timeline: system.timeline,
+      slotCreated: ensured.created,
+      temporary: slot.temporary,
     };
   } catch (error) {
     await connection.close();

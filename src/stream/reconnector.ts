@@ -1,20 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OpenStream } from './open-stream.js';
 import { type RetryPolicy, retryDelayMs, shouldRetry } from './retry-policy.js';
-import { type ConnectionLost, streamChannels } from './stream-channels.js';
+import type { StreamReporter } from './stream-reporter.js';
 
 /** Opens a stream again, with pauses, for as long as that can help. */
 export class Reconnector {
   readonly #policy: RetryPolicy;
-  readonly #slot: string;
+  readonly #reporter: StreamReporter;
   /** In a row, without progress between them. */
   #attempts = 0;
   #reconnects = 0;
 
-  /** `slot` names the stream to those who listen. */
-  constructor(policy: RetryPolicy, slot: string) {
+  constructor(policy: RetryPolicy, reporter: StreamReporter) {
     this.#policy = policy;
-    this.#slot = slot;
+    this.#reporter = reporter;
   }
 
   /** Times that a connection was made again. */
@@ -41,8 +40,7 @@ export class Reconnector {
     while (this.canRetry(lastError)) {
       const attempt = ++this.#attempts;
       const delayMs = retryDelayMs(attempt, this.#policy, Math.random());
-      const lost: ConnectionLost = { slot: this.#slot, error: lastError, attempt, delayMs };
-      streamChannels.connectionLost.publish(lost);
+      this.#reporter.connectionLost(lastError, attempt, delayMs);
       await pause(delayMs, signal);
       try {
         const opened = await open();

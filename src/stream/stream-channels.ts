@@ -1,4 +1,18 @@
 import { channel } from 'node:diagnostics_channel';
+import type { ValidationError } from '../errors.js';
+
+/** A connection streams: the first, or one in place of a lost one. */
+export interface Connected {
+  readonly slot: string;
+  /** `host:port`, or the path of a Unix socket. */
+  readonly host: string;
+  /** Such as 180004. */
+  readonly serverVersion: number;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** How far the slot was confirmed. */
+  readonly lsn: bigint;
+}
 
 /** A connection was lost, or could not be made again, and will be tried again. */
 export interface ConnectionLost {
@@ -16,12 +30,95 @@ export interface ConnectionResumed {
   readonly lsn: bigint;
 }
 
-/**
- * What a stream tells those who listen, by `node:diagnostics_channel`:
- * `pg-walstream:connection-lost` ({@link ConnectionLost}) and `pg-walstream:connection-resumed`
- * ({@link ConnectionResumed}).
- */
+/** The slot was not there, and was created as asked for. */
+export interface SlotCreated {
+  readonly slot: string;
+  readonly action: 'created';
+  /** The stream begins here. */
+  readonly lsn: bigint;
+  readonly temporary: boolean;
+}
+
+/** A batch is decoded, and next for the consumer. */
+export interface BatchDecoded {
+  readonly slot: string;
+  /** Number of the batch, in the order in which the server sent them. */
+  readonly sequence: number;
+  /** Bytes on the wire. */
+  readonly byteCount: number;
+  /** Row changes and truncates. */
+  readonly changeCount: number;
+}
+
+/** The server is told that the stream is done with everything before a position. */
+export interface Acknowledged {
+  readonly slot: string;
+  readonly lsn: bigint;
+}
+
+/** A part of a transaction went to disk. */
+export interface Spilled {
+  readonly slot: string;
+  readonly xid: number;
+  /** What there is of it on disk now. */
+  readonly byteCount: number;
+}
+
+/** A worker, or the user's function in it, failed on a batch. */
+export interface WorkerFailed {
+  readonly slot: string;
+  /** Number of the batch. */
+  readonly sequence: number;
+  /** Of the first message of the batch. */
+  readonly lsn: bigint | undefined;
+  /** 1: the batch is decoded again; 2: that ends the stream. */
+  readonly attempt: 1 | 2;
+  /** What was thrown: it may be a user's, and hold values. */
+  readonly error: unknown;
+}
+
+/** A row was dropped because its validator refused it. Of one batch 20 are told, all are counted by `stats()`. */
+export interface RowRefused extends Pick<ValidationError, 'lsn' | 'relation' | 'ordinal' | 'paths'> {
+  readonly slot: string;
+}
+
+/** Something that does not keep the stream from working: what `stream.warnings` lists. */
+export interface Warned {
+  readonly slot: string;
+  readonly message: string;
+}
+
+/** The stream is over; `error` is what ended it, or `undefined`. */
+export interface Ended {
+  readonly slot: string;
+  readonly error: unknown;
+}
+
+/** What streams tell those who listen, by `node:diagnostics_channel`: the messages by the channels' names. */
+export interface StreamMessages {
+  readonly 'pg-walstream:connect': Connected;
+  readonly 'pg-walstream:connection-lost': ConnectionLost;
+  readonly 'pg-walstream:connection-resumed': ConnectionResumed;
+  readonly 'pg-walstream:slot': SlotCreated;
+  readonly 'pg-walstream:batch': BatchDecoded;
+  readonly 'pg-walstream:ack': Acknowledged;
+  readonly 'pg-walstream:spill': Spilled;
+  readonly 'pg-walstream:worker-error': WorkerFailed;
+  readonly 'pg-walstream:invalid-row': RowRefused;
+  readonly 'pg-walstream:warning': Warned;
+  readonly 'pg-walstream:end': Ended;
+}
+
 export const streamChannels = {
+  connect: channel('pg-walstream:connect'),
   connectionLost: channel('pg-walstream:connection-lost'),
   connectionResumed: channel('pg-walstream:connection-resumed'),
+  slot: channel('pg-walstream:slot'),
+  batch: channel('pg-walstream:batch'),
+  ack: channel('pg-walstream:ack'),
+  spill: channel('pg-walstream:spill'),
+  workerError: channel('pg-walstream:worker-error'),
+  invalidRow: channel('pg-walstream:invalid-row'),
+  warning: channel('pg-walstream:warning'),
+  end: channel('pg-walstream:end'),
 } as const;

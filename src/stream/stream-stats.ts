@@ -27,6 +27,8 @@ export interface WalStreamStats {
   readonly inlineBatches: number;
   /** Batches that had to be decoded again because their worker failed. */
   readonly workerRestarts: number;
+  /** Row changes dropped because a validator refused them (`validate.onInvalid: 'drop'`). */
+  readonly invalidRows: number;
   /** Time that workers spent decoding, all together, and that the main thread spent in this library. */
   readonly workerBusyMs: number;
   readonly mainThreadMs: number;

@@ -30,6 +30,7 @@ export class StreamTypes {
   readonly rules: TypeRules;
   readonly #config: ConnectionConfig;
   readonly #timeoutMs: number;
+  readonly #onWarning: (warning: string) => void;
   /** `null`: the catalog does not have it. */
   readonly #known = new Map<number, TypeDescriptor | null>();
   /** Relations by id that have been described before. */
@@ -44,10 +45,16 @@ export class StreamTypes {
   #settledUntil = Number.NEGATIVE_INFINITY;
 
   /** `timeoutMs`: when the server counts as lost, which a look-up does not outwait. */
-  constructor(config: ConnectionConfig, rules: TypeRules, timeoutMs: number) {
+  constructor(
+    config: ConnectionConfig,
+    rules: TypeRules,
+    timeoutMs: number,
+    onWarning: (warning: string) => void = () => {},
+  ) {
     this.#config = config;
     this.#timeoutMs = Math.min(timeoutMs, LOOKUP_TIMEOUT_MS);
     this.rules = rules;
+    this.#onWarning = onWarning;
   }
 
   get warnings(): readonly string[] {
@@ -178,7 +185,9 @@ export class StreamTypes {
   }
 
   warn(warning: string): void {
-    if (this.#warnings.length < MAX_WARNINGS) this.#warnings.push(warning);
+    if (this.#warnings.length >= MAX_WARNINGS) return;
+    this.#warnings.push(warning);
+    this.#onWarning(warning);
   }
 }
 

@@ -10,6 +10,7 @@ import type {
   StreamPrepareEvent,
 } from '../pgoutput/prepared-event.js';
 import type { StreamAbortEvent, StreamCommitEvent } from '../pgoutput/stream-event.js';
+import type { AnyTables } from '../pgoutput/table-types.js';
 import { TransactionContext } from '../pgoutput/transaction-context.js';
 import { acknowledgementUnit } from '../pgoutput/unit-event.js';
 import { type BoundaryEvent, eventsOf, type WalBatch } from '../pgoutput/wal-batch.js';
@@ -19,9 +20,9 @@ import { PreparedTransaction, Transaction } from './transaction.js';
 import { TransactionStore } from './transaction-store.js';
 
 /** What `transactions()` delivers, told apart by `kind`. */
-export type TransactionItem =
-  | Transaction
-  | PreparedTransaction
+export type TransactionItem<Tables extends object = AnyTables> =
+  | Transaction<Tables>
+  | PreparedTransaction<Tables>
   | CommitPreparedEvent
   | RollbackPreparedEvent
   | MessageEvent;
@@ -47,6 +48,7 @@ class PartialTransaction {
 export class TransactionAssembler {
   readonly #directory: SpillDirectory;
   readonly #memoryBytes: number;
+  readonly #onSpill: (xid: number, byteCount: number) => void;
   /** Between Begin and Commit, or Begin Prepare and Prepare. */
   #whole: PartialTransaction | undefined;
   /** Sent in blocks, by xid. */
@@ -60,9 +62,15 @@ export class TransactionAssembler {
   /** Stores on disk of what was rolled back. */
   readonly #void: TransactionStore[] = [];
 
-  constructor(directory: SpillDirectory, memoryBytes: number) {
+  /** `onSpill` is told what there is of a transaction on disk, whenever more went there. */
+  constructor(
+    directory: SpillDirectory,
+    memoryBytes: number,
+    onSpill: (xid: number, byteCount: number) => void = () => {},
+  ) {
     this.#directory = directory;
     this.#memoryBytes = memoryBytes;
+    this.#onSpill = onSpill;
   }
 
   /** Bytes of partial transactions in memory. */
@@ -128,7 +136,9 @@ export class TransactionAssembler {
     const partial = [...this.#partial()];
     const sizes = partial.map(({ store }) => store.memoryBytes);
     for (const position of largestToSpill(sizes, this.#memoryBytes)) {
-      await partial[position].store.spill(this.#directory);
+      const { xid, store } = partial[position];
+      await store.spill(this.#directory);
+      this.#onSpill(xid, store.spilledBytes);
     }
   }
 

@@ -7,6 +7,7 @@ import type { EventJson } from '../pgoutput/event-base.js';
 import { type JsonValue, jsonFromLsn } from '../pgoutput/event-json.js';
 import type { PrepareEvent, StreamPrepareEvent } from '../pgoutput/prepared-event.js';
 import type { StreamCommitEvent } from '../pgoutput/stream-event.js';
+import type { AnyTables } from '../pgoutput/table-types.js';
 import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
 import { acknowledgementUnit, UnitEvent } from '../pgoutput/unit-event.js';
 import type { TransactionStore } from './transaction-store.js';
@@ -27,7 +28,9 @@ export interface ReceivedTransaction {
  * `for await` works always, `for` when the transaction was not spilled to disk. Either may be repeated until the
  * transaction is acknowledged or the stream has ended; then a spilled one is gone.
  */
-export class TransactionChanges implements Iterable<ChangeEvent>, AsyncIterable<ChangeEvent> {
+export class TransactionChanges<Tables extends object = AnyTables>
+  implements Iterable<ChangeEvent<Tables>>, AsyncIterable<ChangeEvent<Tables>>
+{
   readonly #received: ReceivedTransaction;
   readonly #context: TransactionContext;
 
@@ -43,20 +46,20 @@ export class TransactionChanges implements Iterable<ChangeEvent>, AsyncIterable<
   }
 
   /** ConfigurationError when changes are on disk. */
-  [Symbol.iterator](): IterableIterator<ChangeEvent> {
+  [Symbol.iterator](): IterableIterator<ChangeEvent<Tables>> {
     if (this.spilled) {
       throw new ConfigurationError('the transaction was spilled to disk: read its changes with `for await`', {
         option: 'changes',
       });
     }
     const { store, rolledBack } = this.#received;
-    return new ChangeCursor(this.#context, rolledBack, store.inMemory);
+    return new ChangeCursor<Tables>(this.#context, rolledBack, store.inMemory);
   }
 
   /** SpillError when the file with the changes cannot be read or is not as it was written. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ChangeEvent, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<ChangeEvent<Tables>, void, undefined> {
     const { store, rolledBack } = this.#received;
-    const cursor = new ChangeCursor(this.#context, rolledBack, []);
+    const cursor = new ChangeCursor<Tables>(this.#context, rolledBack, []);
     for await (const stretch of store.read()) {
       cursor.enter(stretch);
       for (let step = cursor.next(); !step.done; step = cursor.next()) yield step.value;
@@ -65,7 +68,7 @@ export class TransactionChanges implements Iterable<ChangeEvent>, AsyncIterable<
 }
 
 /** A committed transaction, whole. `stream.ack(transaction)` acknowledges it. */
-export class Transaction extends UnitEvent {
+export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
   readonly xid: number;
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
@@ -77,7 +80,7 @@ export class Transaction extends UnitEvent {
    * server does not say at which `originLsn`: that is 0 then.
    */
   readonly origin: Origin | undefined;
-  readonly changes: TransactionChanges;
+  readonly changes: TransactionChanges<Tables>;
 
   constructor(commit: CommitEvent | StreamCommitEvent, received: ReceivedTransaction) {
     super(acknowledgementUnit(commit), commit.commitEndLsn);
@@ -115,7 +118,7 @@ export class Transaction extends UnitEvent {
  * A transaction that was prepared for two-phase commit. The server does not send its changes again when it is
  * committed: acknowledge it only when it is kept durably.
  */
-export class PreparedTransaction extends UnitEvent {
+export class PreparedTransaction<Tables extends object = AnyTables> extends UnitEvent {
   /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
   readonly xid: number;
@@ -127,7 +130,7 @@ export class PreparedTransaction extends UnitEvent {
   readonly prepareTime: Date;
   /** Where it was first committed, when it was replicated from another server. */
   readonly origin: Origin | undefined;
-  readonly changes: TransactionChanges;
+  readonly changes: TransactionChanges<Tables>;
 
   constructor(prepare: PrepareEvent | StreamPrepareEvent, received: ReceivedTransaction) {
     super(acknowledgementUnit(prepare), prepare.prepareEndLsn);
@@ -163,7 +166,10 @@ export class PreparedTransaction extends UnitEvent {
   }
 }
 
-function jsonFromReceived({ origin, changes }: Transaction | PreparedTransaction): EventJson {
+function jsonFromReceived<Tables extends object>({
+  origin,
+  changes,
+}: Transaction<Tables> | PreparedTransaction<Tables>): EventJson {
   const json: EventJson = {};
   if (origin !== undefined) json.origin = { name: origin.name, originLsn: Lsn.format(origin.originLsn) };
   if (changes.spilled) json.spilled = true;

@@ -10,6 +10,7 @@ import {
   type WalStreamOptions,
 } from '../options.js';
 import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
+import type { AnyTables, TableTypes } from '../pgoutput/table-types.js';
 import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
@@ -20,7 +21,7 @@ import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
 import { Reconnector } from './reconnector.js';
 import { SpillDirectory } from './spill-directory.js';
-import { type ConnectionResumed, streamChannels } from './stream-channels.js';
+import { StreamReporter } from './stream-reporter.js';
 import type { WalStreamStats } from './stream-stats.js';
 import type { PreparedTransaction, Transaction } from './transaction.js';
 import { TransactionAssembler, type TransactionItem } from './transaction-assembler.js';
@@ -33,10 +34,17 @@ const STATS_SAMPLE_MS = 1_000;
  *
  * Errors that end the stream are thrown to the consumer, after everything that came before them.
  *
+ * `Tables` are the row types of the published tables by 'schema.table', such as `pg-walstream types` writes: then
+ * `schema` and `table` of a row event tell the types of its rows. They are believed, not checked: a table that is not
+ * among them is delivered all the same.
+ *
  * @see https://www.postgresql.org/docs/current/protocol-logical-replication.html
  */
-export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
+export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
+  implements AsyncIterable<WalEvent<Tables>>, AsyncDisposable
+{
   readonly #options: ResolvedStreamOptions;
+  readonly #reporter: StreamReporter;
   readonly #intake: Intake;
   readonly #consumer: Consumer;
   readonly #lagProbe: LagProbe;
@@ -61,8 +69,9 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
-    this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
-    this.#reconnector = new Reconnector(this.#options.retry, this.#options.slot.name);
+    this.#reporter = new StreamReporter(this.#options.slot.name, this.#options.logger);
+    this.#intake = new Intake(this.#options, this.#reporter, (error) => this.#onLost(error));
+    this.#reconnector = new Reconnector(this.#options.retry, this.#reporter);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
@@ -90,16 +99,16 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * One event at a time. With `ack: 'auto'` a transaction is acknowledged when the consumer comes back for what
    * follows its commit. Leaving the loop closes the stream.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WalEvent> {
-    return this.#consumer.events();
+  [Symbol.asyncIterator](): AsyncIterableIterator<WalEvent<Tables>> {
+    return this.#consumer.events() as AsyncIterableIterator<WalEvent<Tables>>;
   }
 
   /**
    * The fast path: events as they arrived together, in plain iterables. With `ack: 'auto'` the transactions that end
    * in a batch are acknowledged when the consumer comes back for the next.
    */
-  batches(): AsyncIterableIterator<WalBatch> {
-    return this.#consumer.batches();
+  batches(): AsyncIterableIterator<WalBatch<Tables>> {
+    return this.#consumer.batches() as AsyncIterableIterator<WalBatch<Tables>>;
   }
 
   /**
@@ -110,8 +119,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * A transaction that is too large for memory is kept on disk (`spill`), and removed from there when it is
    * acknowledged or the stream ends. SpillError when that is impossible.
    */
-  transactions(): AsyncIterableIterator<TransactionItem> {
-    return this.#consumer.transactions();
+  transactions(): AsyncIterableIterator<TransactionItem<Tables>> {
+    return this.#consumer.transactions() as AsyncIterableIterator<TransactionItem<Tables>>;
   }
 
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
@@ -123,8 +132,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
    * The next event; `null` when `timeoutMs` is over before there is one, `undefined` when the stream has ended. An
    * aborted `signal` rejects with its reason. Either way nothing is lost: the event comes with the next call.
    */
-  async nextEvent(options: NextEventOptions = {}): Promise<WalEvent | null | undefined> {
-    return this.#consumer.nextEvent(resolveNextEventOptions(options));
+  async nextEvent(options: NextEventOptions = {}): Promise<WalEvent<Tables> | null | undefined> {
+    return (await this.#consumer.nextEvent(resolveNextEventOptions(options))) as WalEvent<Tables> | null | undefined;
   }
 
   /**
@@ -152,6 +161,11 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     }
     // An event of another stream may bear the same number.
     if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
+  }
+
+  /** Name of the slot. */
+  get slot(): string {
+    return this.#options.slot.name;
   }
 
   /** Figures of this moment. */
@@ -182,6 +196,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       workerBatches: pipeline.pool.batches,
       inlineBatches: pipeline.inlineBatches,
       workerRestarts: pipeline.pool.restarts,
+      invalidRows: pipeline.invalidRows,
       workerBusyMs: pipeline.pool.busyMs,
       mainThreadMs: intake.busyMs,
       receivedLsn: intake.receivedLsn,
@@ -220,7 +235,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       },
       start: () => this.start(),
       openAssembler: () => this.#openAssembler(),
-      close: () => this.#close(),
+      close: (error) => this.#close(error),
       closed: () => this.#closed(),
     };
   }
@@ -239,10 +254,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       // From here on what is lost is made again, even if it is lost already.
       this.#startedAt = performance.now();
       this.#attach(opened);
+      for (const warning of opened.warnings) this.#reporter.warned(warning);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
       await this.#intake.close();
+      this.#reporter.ended(starting.aborted ? undefined : error);
       throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
@@ -269,6 +286,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   #attach(opened: OpenStream): void {
     const { systemIdentifier, timeline } = opened;
     this.#system = { systemIdentifier, timeline };
+    this.#reporter.connected(opened);
     this.#intake.attach(opened);
   }
 
@@ -290,8 +308,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     const open = () => openStream(this.#options, this.#intake, signal, point);
     try {
       this.#attach(await this.#reconnector.open(error, open, signal));
-      const resumed: ConnectionResumed = { slot: this.#options.slot.name, lsn: point.lsn };
-      streamChannels.connectionResumed.publish(resumed);
+      this.#reporter.connectionResumed(point.lsn);
     } catch (failure) {
       if (!signal.aborted) this.#intake.end(failure);
     }
@@ -304,7 +321,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       slot: slot.name,
     });
     await directory.clear();
-    return new TransactionAssembler(directory, spill.memoryBytes);
+    const onSpill = (xid: number, byteCount: number) => this.#reporter.spilled(xid, byteCount);
+    return new TransactionAssembler(directory, spill.memoryBytes, onSpill);
   }
 
   readonly #onAbort = (): void => {
@@ -324,13 +342,13 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     if (aborted !== undefined) throw aborted.reason;
   }
 
-  #close(): Promise<void> {
+  #close(error?: unknown): Promise<void> {
     this.#over = true;
-    this.#closing ??= this.#closeNow();
+    this.#closing ??= this.#closeNow(error);
     return this.#closing;
   }
 
-  async #closeNow(): Promise<void> {
+  async #closeNow(error: unknown): Promise<void> {
     clearInterval(this.#sampler);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#connecting.abort(stoppedError());
@@ -342,6 +360,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       await this.#consumer.close();
+      this.#reporter.ended(error);
     }
   }
 }

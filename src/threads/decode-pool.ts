@@ -1,6 +1,13 @@
 import { ConfigurationError, WorkerError } from '../errors.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
-import type { DecodeReply, DecodeTask, DecodeWorkerData, ModuleProblem, TransformFailure } from './decode-task.js';
+import type {
+  DecodeReply,
+  DecodeTask,
+  DecodeWorkerData,
+  InvalidRows,
+  ModuleProblem,
+  TransformFailure,
+} from './decode-task.js';
 import { BATCHES_PER_THREAD, DecodeThread, NoAnswer, type ThreadEnd } from './decode-thread.js';
 import { decodeError } from './error-codec.js';
 import { moduleSources } from './type-modules.js';
@@ -11,6 +18,15 @@ export interface DecodePoolOptions extends Omit<DecodeWorkerData, 'started'> {
   readonly timeoutMs: number;
   /** Bound on the JavaScript heap of each worker, MiB; default {@link WORKER_HEAP_MB}. */
   readonly heapMb?: number;
+  readonly onFailure?: (failure: BatchFailure) => void;
+}
+
+/** A worker failed on a batch: the first time it is decoded again. */
+export interface BatchFailure {
+  readonly sequence: number;
+  readonly lsn: bigint | undefined;
+  readonly attempt: 1 | 2;
+  readonly error: unknown;
 }
 
 /**
@@ -28,6 +44,7 @@ export interface PooledBatch extends PackedBatch {
   readonly error: unknown;
   /** See {@link DecodeReply.mismatchedTypes}. */
   readonly mismatchedTypes: readonly number[];
+  readonly invalidRows: InvalidRows | undefined;
 }
 
 interface Job {
@@ -50,6 +67,7 @@ export class DecodePool {
   readonly #moduleUrl: string | undefined;
   readonly #moduleOption: string;
   readonly #timeoutMs: number;
+  readonly #onFailure: ((failure: BatchFailure) => void) | undefined;
   readonly #waiting: Job[] = [];
   readonly #suspects: Job[] = [];
   /** A suspect is running. */
@@ -61,15 +79,17 @@ export class DecodePool {
   #restarts = 0;
 
   constructor(options: DecodePoolOptions) {
-    const { workers, types, transform, timeoutMs, heapMb = WORKER_HEAP_MB } = options;
+    const { workers, types, transform, validate, timeoutMs, heapMb = WORKER_HEAP_MB } = options;
     const [parser] = moduleSources(types);
-    this.#moduleUrl = transform?.moduleUrl ?? parser?.moduleUrl;
-    this.#moduleOption = transform === undefined ? 'types.overrides' : 'transform.module';
+    this.#moduleUrl = transform?.moduleUrl ?? validate?.moduleUrl ?? parser?.moduleUrl;
+    this.#moduleOption =
+      transform !== undefined ? 'transform.module' : validate !== undefined ? 'validate.module' : 'types.overrides';
     this.#timeoutMs = timeoutMs;
+    this.#onFailure = options.onFailure;
     const hasModules = this.#moduleUrl !== undefined;
     this.#threads = Array.from(
       { length: workers },
-      () => new DecodeThread({ types, transform, timeoutMs, heapMb, hasModules }),
+      () => new DecodeThread({ types, transform, validate, timeoutMs, heapMb, hasModules }),
     );
   }
 
@@ -165,6 +185,7 @@ export class DecodePool {
           data: reply.data,
           error: reply.error === undefined ? undefined : decodeError(reply.error),
           mismatchedTypes: reply.mismatchedTypes,
+          invalidRows: reply.invalidRows,
         });
       } else {
         this.#failed(job, reply.transformFailure, reply);
@@ -189,13 +210,18 @@ export class DecodePool {
   #failed(job: Job, failure: unknown, reply?: DecodeReply): void {
     if (this.#closed) {
       job.reject(closedError(job));
-    } else if (job.failure === undefined) {
+      return;
+    }
+    const attempt = job.failure === undefined ? 1 : 2;
+    const error = reply?.transformFailure === undefined ? failure : decodeError(reply.transformFailure.error);
+    this.#onFailure?.({ sequence: job.task.sequence, lsn: job.firstLsn, attempt, error });
+    if (job.failure === undefined) {
       job.failure = failure;
       this.#restarts++;
       this.#suspects.push(job);
     } else if (reply?.transformFailure !== undefined) {
-      const { index, data, mismatchedTypes } = reply;
-      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes });
+      const { index, data, mismatchedTypes, invalidRows } = reply;
+      job.resolve({ index, data, error: transformError(job, reply.transformFailure), mismatchedTypes, invalidRows });
     } else {
       job.reject(threadError(job, failure));
     }
@@ -206,8 +232,8 @@ function closedError(job: Job): WorkerError {
   return new WorkerError('the decode pool was closed', { sequence: job.task.sequence, lsn: job.firstLsn });
 }
 
-function transformError({ task }: Job, { error, lsn, relation, ordinal }: TransformFailure): WorkerError {
-  return new WorkerError(`the transform failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
+function transformError({ task }: Job, { by, error, lsn, relation, ordinal }: TransformFailure): WorkerError {
+  return new WorkerError(`the ${by} failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
     sequence: task.sequence,
     lsn,
     relation,

@@ -7,6 +7,7 @@ import type { EncodedError } from './error-codec.js';
 export interface DecodeWorkerData {
   readonly types: TypeRulesSource;
   readonly transform: TransformSource | undefined;
+  readonly validate?: ValidateSource | undefined;
   /** One word of shared memory: the number of the run that the thread began last. */
   readonly started: Int32Array;
 }
@@ -25,6 +26,14 @@ export interface TransformSource {
   readonly per: 'change' | 'batch';
   /** Passed to the function; structured-cloneable. */
   readonly options: unknown;
+}
+
+/** A user's validators to run on new rows in the workers, before any transform. */
+export interface ValidateSource {
+  /** URL of the module. */
+  readonly moduleUrl: string;
+  readonly exportName: string;
+  readonly onInvalid: 'fail' | 'drop';
 }
 
 /** A stretch of the stream to decode. Its bytes are in shared memory: nothing is copied on the way there. */
@@ -48,8 +57,25 @@ export interface ThreadTask {
   readonly task: DecodeTask;
 }
 
-/** What a transform failed on: a change, or the first one of a batch that it was given whole. */
+/** A row that was dropped because it is not what its validator says. */
+export interface InvalidRow {
+  readonly lsn: bigint;
+  /** `schema.table`. */
+  readonly relation: string;
+  readonly ordinal: number | undefined;
+  /** As in ValidationError. */
+  readonly paths: readonly string[];
+}
+
+/** The rows of a batch that were dropped: all are counted, some described. */
+export interface InvalidRows {
+  readonly count: number;
+  readonly described: readonly InvalidRow[];
+}
+
+/** What a transform or validator threw on: a change, or the first one of a batch that it was given whole. */
 export interface TransformFailure {
+  readonly by: 'transform' | 'validator';
   readonly error: EncodedError;
   readonly lsn: bigint | undefined;
   readonly relation: string | undefined;
@@ -62,8 +88,9 @@ export interface DecodeReply {
   readonly data: Uint8Array;
   /** What stopped the decoding after the last event. */
   readonly error: EncodedError | undefined;
-  /** What stopped the transform, before that, after the last event. */
+  /** What stopped the transform or a validator, before that, after the last event. */
   readonly transformFailure: TransformFailure | undefined;
+  readonly invalidRows?: InvalidRows | undefined;
   /** Composite types whose values have other fields than `relations` says; then there are no events, unless that is final. */
   readonly mismatchedTypes: readonly number[];
   /** Time that the worker spent on it. */

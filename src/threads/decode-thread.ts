@@ -87,8 +87,8 @@ export class DecodeThread {
   }
 
   #start(): Piscina<ThreadTask, DecodeReply> {
-    const { types, transform, heapMb, hasModules } = this.#options;
-    const workerData: DecodeWorkerData = { types, transform, started: this.#started };
+    const { types, transform, validate, heapMb, hasModules } = this.#options;
+    const workerData: DecodeWorkerData = { types, transform, validate, started: this.#started };
     const piscina = new Piscina<ThreadTask, DecodeReply>({
       filename: fileURLToPath(DECODE_WORKER_URL),
       name: 'decode',

@@ -8,13 +8,16 @@ import { encodeError } from './error-codec.js';
 import { loadTransform } from './transform.js';
 import { TransformRunner } from './transform-runner.js';
 import { loadTypeRules } from './type-modules.js';
+import { ValidateRunner } from './validate-runner.js';
+import { loadValidators } from './validators.js';
 
 /* What runs in each thread of the decode pool. */
 
-const { types, transform, started } = workerData as DecodeWorkerData;
+const { types, transform, validate, started } = workerData as DecodeWorkerData;
 /** The user's modules of types are loaded before the first batch. */
 let loading: Promise<{ rules: TypeRules; transcoder: Transcoder }> | undefined;
 let runner: Promise<TransformRunner> | undefined;
+let validator: Promise<ValidateRunner> | undefined;
 
 function loadTypes(): Promise<{ rules: TypeRules; transcoder: Transcoder }> {
   loading ??= loadTypeRules(types).then((rules) => ({ rules, transcoder: new Transcoder(rules) }));
@@ -28,10 +31,18 @@ function transformRunner(): Promise<TransformRunner> | undefined {
   return runner;
 }
 
+/** The same for the user's validators. */
+function validateRunner(): Promise<ValidateRunner> | undefined {
+  if (validate === undefined) return undefined;
+  validator ??= loadValidators(validate).then((loaded) => new ValidateRunner(loaded, validate.onInvalid));
+  return validator;
+}
+
 /** `undefined` when all is well; what is wrong with the user's module otherwise. */
 export async function prepare(): Promise<ModuleProblem | undefined> {
   try {
     await loadTypes();
+    await validateRunner();
     await transformRunner();
     return undefined;
   } catch (error) {
@@ -72,14 +83,19 @@ async function decodeStretch(task: DecodeTask): Promise<DecodeReply> {
   if (mismatchedTypes.length > 0 && !task.typesAreFinal) {
     return moved({ ...noEvents(), mismatchedTypes, busyMs: performance.now() - startedAt });
   }
+  const validator = await validateRunner();
+  const validated = await validator?.run(packed, positionOf(task, packed));
+  const valid = validated === undefined ? packed : { ...packed, index: validated.index };
   const runner = await transformRunner();
-  const transformed = await runner?.run(packed, positionOf(task, packed));
-  const { index, data } = transformed ?? packed;
+  const transformed = await runner?.run(valid, positionOf(task, valid));
+  const { index, data } = transformed ?? valid;
+  const error = validated?.error ?? packed.error;
   const reply: DecodeReply = {
     index,
     data,
-    error: packed.error === undefined ? undefined : encodeError(packed.error),
-    transformFailure: transformed?.failure,
+    error: error === undefined ? undefined : encodeError(error),
+    transformFailure: transformed?.failure ?? validated?.failure,
+    invalidRows: validated?.invalidRows,
     mismatchedTypes,
     busyMs: performance.now() - startedAt,
   };

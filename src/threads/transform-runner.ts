@@ -55,7 +55,9 @@ export class TransformRunner {
           append(out, data.subarray(rows - SUBXID_BYTES, rows));
         }
         const start = out.position;
-        if (isRowCode(index[at] & EVENT_CODE_MASK)) {
+        if ((index[at] & EventFlag.dropped) !== 0) {
+          // A validator has dropped it: it is none of the events.
+        } else if (isRowCode(index[at] & EVENT_CODE_MASK)) {
           if (this.#per === 'batch') values ??= await this.#transformBatch(events);
           let value = values === undefined ? this.#transformChange(events[row]) : values[row];
           // Only what is a promise is awaited: a tick per change would cost more than most transforms.
@@ -105,6 +107,7 @@ function append(out: PackWriter, bytes: Uint8Array): void {
 
 function failureAt(event: RowEvent | undefined, error: unknown): TransformFailure {
   return {
+    by: 'transform',
     error: encodeError(error),
     lsn: event?.lsn,
     relation: event === undefined ? undefined : `${event.schema}.${event.table}`,

@@ -1,18 +1,19 @@
 import { ConfigurationError } from '../errors.js';
 import type { RowEvent } from '../pgoutput/event.js';
+import type { AnyTables } from '../pgoutput/table-types.js';
 import type { TransformSource } from './decode-task.js';
 
 /**
  * A user's function that runs in the workers on each row change: what it returns is delivered as `event.value`,
  * `undefined` drops the change. May be async.
  */
-export type ChangeTransform = (event: RowEvent, options: unknown) => unknown;
+export type ChangeTransform<Tables extends object = AnyTables> = (event: RowEvent<Tables>, options: unknown) => unknown;
 
 /**
  * The same for the row changes of a whole batch: returns one value per event, in order; `undefined` drops the change.
  */
-export type BatchTransform = (
-  events: readonly RowEvent[],
+export type BatchTransform<Tables extends object = AnyTables> = (
+  events: readonly RowEvent<Tables>[],
   options: unknown,
 ) => readonly unknown[] | Promise<readonly unknown[]>;
 

@@ -8,11 +8,11 @@ import { RangeFlag } from './range.js';
  * A range: bounds as values of its subtype, `null` where there is none. A bound that is the value `infinity` is a bound.
  * A multirange is an array of ranges.
  */
-export type RangeValue =
+export type RangeValue<Bound = unknown> =
   | { readonly empty: true }
   | {
-      readonly lower: unknown;
-      readonly upper: unknown;
+      readonly lower: Bound | null;
+      readonly upper: Bound | null;
       readonly lowerInclusive: boolean;
       readonly upperInclusive: boolean;
     };

@@ -72,7 +72,8 @@ const SQL_NAMES: Readonly<Record<string, string>> = {
 /** What the option `types` asks of the rest of the options. */
 export interface TypesContext {
   readonly binary: boolean;
-  readonly hasTransform: boolean;
+  /** Whether a transform or validators read the rows in the workers. */
+  readonly workersReadRows: boolean;
   readonly moduleUrl: (module: string | URL, option: string) => string;
 }
 
@@ -102,8 +103,8 @@ export function resolveTypes(types: TypesMode | TypesOptions | undefined, contex
     const option = `types.overrides.${key}`;
     checkKey(key, option);
     if (typeof override !== 'function') return [key, sourceFrom(override, option, context)];
-    if (context.hasTransform) {
-      throw wrong(option, 'must be a module, not a function: a transform reads the rows in the workers');
+    if (context.workersReadRows) {
+      throw wrong(option, 'must be a module, not a function: transform and validate read the rows in the workers');
     }
     return [key, { kind: 'function', index: functions.push(override as (text: string) => unknown) - 1 }];
   });

@@ -11,6 +11,7 @@ test('--version says the version of the package', async () => {
 for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
+  [['types', '--help'], /--publication <name>.*--schema <name>.*--types <mode>.*Examples:/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -45,6 +46,11 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [[...stream, '--max-events', '0'], /'--max-events <n>' argument '0' is invalid. Expected a whole number from 1/],
     [[...stream, '--max-events', '1e3'], /'--max-events <n>' argument '1e3' is invalid/],
     [[...stream, '--table', 'orders'], /'--table <schema.table>' argument 'orders' is invalid. Expected schema.table/],
+    [['types'], 'pg-walstream: which tables? Name a --publication, a --schema or a --table'],
+    [
+      ['types', '--schema', 's', '--types', 'json'],
+      /argument 'json' is invalid. Allowed choices are lossless, pg, text/,
+    ],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DecodeError } from '../../src/errors.js';
+import { DecodeError, ValidationError } from '../../src/errors.js';
 import { decodeError, encodeError } from '../../src/threads/error-codec.js';
 
 function roundTrip(error: unknown): Error {
@@ -18,6 +18,19 @@ test('a DecodeError keeps its class, code and place', () => {
     assert.deepStrictEqual(
       { message, name, code, retryable, location: { offset, tag, lsn, relationId, relation, column } },
       { message: 'what is wrong', name: 'DecodeError', code: 'ERR_DECODE', retryable: false, location },
+    );
+  }
+});
+
+test('a ValidationError keeps its class, code and places', () => {
+  for (const ordinal of [0, undefined]) {
+    const place = { lsn: 2n ** 63n + 5n, relation: 's.t', ordinal, paths: ['', 'a.b[1]'] };
+    const error = roundTrip(new ValidationError('what is wrong', place));
+    assert.ok(error instanceof ValidationError);
+    const { message, name, code, lsn, relation, paths } = error;
+    assert.deepStrictEqual(
+      { message, name, code, lsn, relation, ordinal: error.ordinal, paths },
+      { message: 'what is wrong', name: 'ValidationError', code: 'ERR_VALIDATION', ...place },
     );
   }
 });

@@ -49,3 +49,8 @@ export async function badBatch(events: readonly RowEvent[], options: RowsOptions
 export function row(event: RowEvent): unknown {
   return rowOf(event);
 }
+
+/** The id of an order, the table's name of anything else. */
+export function orderId(event: RowEvent): unknown {
+  return event.table === 'orders' && event.kind === 'insert' ? event.new.id : event.table;
+}
