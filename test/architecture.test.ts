@@ -61,7 +61,7 @@ describe('what was built', () => {
       'src/elsewhere/planted.js': { source: "import '../errors.js';", rule: 'no unknown layers' },
       'src/lsn/planted.js': { source: "import './planted.js';", rule: 'no cycles' },
       'examples/planted.js': { source: "import '../src/stream/planted.js';", rule: 'examples: layers' },
-      'examples/planted-pg.js': { source: "import 'pg';", rule: 'examples: packages' },
+      'examples/planted-piscina.js': { source: "import 'piscina';", rule: 'examples: packages' },
       'src/testing/planted.js': { source: "import '../connection/planted.js';", rule: 'testing: layers' },
       'src/cli/planted-testing.js': { source: "import '../testing/planted.js';", rule: 'cli: layers' },
       'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
