@@ -96,15 +96,16 @@ try {
     retry: { maxAttempts: 10 },
   });
   const interrupt = new AbortController();
-  process.on('SIGINT', () => interrupt.abort());
-  await stream.start();
+  // Ctrl+C does not wait for the next event, nor for the rest of a transaction, which may take minutes at this rate:
+  // what is not confirmed comes again.
+  process.on('SIGINT', () => {
+    interrupt.abort();
+    void stream.stop({ drain: 'none' }).catch(() => {});
+  });
   console.log(`at most ${eventsPerSecond} events/s of my_publication; Ctrl+C ends it`);
   const pacer = new Pacer(eventsPerSecond);
   const statistics = startStatistics(pacer, stream);
   try {
-    // Ctrl+C does not wait for the next event, nor for the rest of a transaction, which may take minutes at this rate:
-    // what is not confirmed comes again.
-    interrupt.signal.addEventListener('abort', () => void stream.stop({ drain: 'none' }).catch(() => {}));
     for await (const event of stream) {
       // The loop asks for nothing meanwhile, and that is all it takes: the stream, the socket and the server wait too.
       const atMs = await pacer.pass(interrupt.signal);

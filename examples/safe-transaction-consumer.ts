@@ -269,7 +269,6 @@ async function run(): Promise<void> {
       setTimeout(() => deadline.abort(), SHUTDOWN_MS).unref();
     };
     process.on('SIGINT', stop).on('SIGTERM', stop);
-    await stream.start();
     console.log(`applying my_publication from ${Lsn.format(position.lsn)} on; Ctrl+C ends it`);
     const statistics = setInterval(() => sayStatistics(stream, buffer), statsIntervalMs);
     try {
