@@ -16,9 +16,7 @@ import { Readable } from 'node:stream';
 import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
 import { untilAborted } from './shared/until-aborted.js';
-
-/** How many transactions the combinators take. */
-const TAKE = Number(process.env.TAKE || 20);
+import { wholeNumber } from './shared/whole-number.js';
 
 try {
   const connection = process.env.DATABASE_URL || (await embeddedDatabase());
@@ -45,6 +43,7 @@ async function printEvents(connection: string): Promise<void> {
  * ends: with a position, which covers what the chain dropped before it.
  */
 async function combine(connection: string): Promise<void> {
+  const limit = wholeNumber('TAKE', 20);
   const stream = openStream(connection, 'manual');
   const interrupt = new AbortController();
   process.on('SIGINT', () => interrupt.abort());
@@ -52,8 +51,8 @@ async function combine(connection: string): Promise<void> {
   const summaries = Readable.from(untilAborted(stream.transactions(), interrupt.signal))
     .filter((item: TransactionItem) => item.kind === 'transaction' || item.kind === 'message')
     .map(summarize)
-    .take(TAKE);
-  console.log(`waiting for ${TAKE} transactions of my_publication; Ctrl+C ends it`);
+    .take(limit);
+  console.log(`waiting for ${limit} transactions of my_publication; Ctrl+C ends it`);
   for await (const { text, last, lsn } of summaries) {
     console.log(text);
     stream.ack(lsn);

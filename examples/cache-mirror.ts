@@ -26,6 +26,7 @@ import {
   WalStream,
 } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
+import { wholeNumber } from './shared/whole-number.js';
 
 const SLOT = 'cache_mirror_slot';
 const [SCHEMA = '', TABLE = ''] = (process.env.TABLE || 'public.orders').split('.');
@@ -82,6 +83,7 @@ function apply(event: WalEvent): void {
 }
 
 try {
+  const port = wholeNumber('PORT', 8081, 0);
   const connection = process.env.DATABASE_URL || (await embeddedDatabase());
   await fill(connection);
   const stream = new WalStream({
@@ -96,10 +98,11 @@ try {
     response.setHeader('content-type', 'application/json').end(JSON.stringify([...cache.values()]));
   });
   try {
-    server.listen(Number(process.env.PORT || 8081), '127.0.0.1');
+    server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    console.log(`${cache.size} rows of ${SCHEMA}.${TABLE} on http://127.0.0.1:${port}/; Ctrl+C ends it`);
+    console.log(
+      `${cache.size} rows of ${SCHEMA}.${TABLE} on http://127.0.0.1:${(server.address() as AddressInfo).port}/; Ctrl+C ends it`,
+    );
     for await (const event of stream) {
       apply(event);
       if (event.kind === 'commit') console.log(`${cache.size} rows at ${Lsn.format(event.commitEndLsn)}`);

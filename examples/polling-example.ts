@@ -11,12 +11,13 @@
  */
 import { Lsn, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
+import { wholeNumber } from './shared/whole-number.js';
 
-const POLL_TIMEOUT_MS = Number(process.env.POLL_TIMEOUT_MS || 1_000);
 /** How long Ctrl+C waits for the rest of a transaction. */
 const GRACE_MS = 5_000;
 
 try {
+  const timeoutMs = wholeNumber('POLL_TIMEOUT_MS', 1_000);
   const interrupt = new AbortController();
   // With manual acknowledgement the last commit is confirmed too: 'auto' would wait for us to come back for more.
   await using stream = new WalStream({
@@ -28,7 +29,7 @@ try {
   });
   process.on('SIGINT', () => interrupt.abort());
   await stream.start();
-  console.log(`polling my_publication, at most ${POLL_TIMEOUT_MS} ms each time; Ctrl+C ends it`);
+  console.log(`polling my_publication, at most ${timeoutMs} ms each time; Ctrl+C ends it`);
 
   let changes = 0;
   let transactions = 0;
@@ -39,12 +40,12 @@ try {
       if (!inTransaction || performance.now() > deadline) break;
       deadline = Math.min(deadline, performance.now() + GRACE_MS);
     }
-    const event = await stream.nextEvent({ timeoutMs: POLL_TIMEOUT_MS });
+    const event = await stream.nextEvent({ timeoutMs });
     // The stream has ended: with a stopLsn, or because somebody called stop().
     if (event === undefined) break;
     // The time is up, and nothing is lost: what comes later comes with a later call. Here is the place for other work.
     if (event === null) {
-      console.log(`nothing for ${POLL_TIMEOUT_MS} ms; ${changes} changes in ${transactions} transactions so far`);
+      console.log(`nothing for ${timeoutMs} ms; ${changes} changes in ${transactions} transactions so far`);
       continue;
     }
     switch (event.kind) {

@@ -29,6 +29,7 @@ import {
 } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
 import { untilAborted } from './shared/until-aborted.js';
+import { wholeNumber } from './shared/whole-number.js';
 
 const SLOT = 'safe_consumer_slot';
 const SINK_DATABASE = 'safe_consumer_sink';
@@ -225,12 +226,6 @@ async function makeSinkDatabase(source: string): Promise<string> {
   }
   url.pathname = SINK_DATABASE;
   return url.href;
-}
-
-function wholeNumber(name: string, byDefault: number): number {
-  const text = process.env[name] || String(byDefault);
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new RangeError(`${name} is '${text}': it has to be a whole number from 1`);
-  return Number(text);
 }
 
 function sayStatistics(stream: WalStream, buffer: TransactionBuffer): void {

@@ -15,6 +15,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Lsn, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
+import { wholeNumber } from './shared/whole-number.js';
 
 /** Changes that are kept for those who come back. */
 const MAX_RECENT = 10_000;
@@ -54,6 +55,7 @@ class Feed {
 }
 
 try {
+  const port = wholeNumber('PORT', 8080, 0);
   const feed = new Feed();
   const stream = new WalStream({
     connection: process.env.DATABASE_URL || (await embeddedDatabase()),
@@ -68,7 +70,7 @@ try {
   });
   try {
     // This machine only: the changes are everybody's who comes to the port.
-    server.listen(Number(process.env.PORT || 8080), '127.0.0.1');
+    server.listen(port, '127.0.0.1');
     await once(server, 'listening');
     console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}/; Ctrl+C ends it`);
     for await (const event of stream) {

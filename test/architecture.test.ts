@@ -236,11 +236,13 @@ function layerOf(file: string): string {
   return top === 'src' ? second.replace(/\.[jt]s$/, '') : top;
 }
 
+/** The sources; what else lies there imports nothing. */
 async function listFiles(directory: string, folders: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const folder of folders) {
     for (const entry of await readdir(join(directory, folder), { withFileTypes: true, recursive: true })) {
-      if (entry.isFile()) files.push(join(relative(directory, entry.parentPath ?? entry.path), entry.name));
+      if (entry.isFile() && /\.c?ts$/.test(entry.name))
+        files.push(join(relative(directory, entry.parentPath ?? entry.path), entry.name));
     }
   }
   return files.sort();

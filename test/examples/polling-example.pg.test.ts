@@ -49,6 +49,13 @@ suite('the polling example', () => {
     assert.match(stderr, /^[^\n]+\n$/);
   });
 
+  test('a time that is none is one line that names the variable', async () => {
+    await using run = runExample('polling-example', undefined, { env: { POLL_TIMEOUT_MS: '1e3' } });
+    const { code, stderr } = await run.ended;
+    assert.equal(code, 1);
+    assert.equal(stderr, "POLL_TIMEOUT_MS is '1e3': it has to be a whole number from 1\n");
+  });
+
   test('Ctrl+C within a transaction waits for its commit', async () => {
     await slotIsFree(server(), 'polling_slot');
     await using run = start();
