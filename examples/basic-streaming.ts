@@ -44,7 +44,8 @@ async function printEvents(connection: string): Promise<void> {
  */
 async function combine(connection: string): Promise<void> {
   const limit = wholeNumber('TAKE', 20);
-  const stream = openStream(connection, 'manual');
+  // Whatever ends the chain, the stream is closed with it.
+  await using stream = openStream(connection, 'manual');
   const interrupt = new AbortController();
   process.on('SIGINT', () => interrupt.abort());
 
