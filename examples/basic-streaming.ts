@@ -1,34 +1,96 @@
 /**
  * Prints every change of a publication, in the order of the commits, until Ctrl+C.
  *
+ *   npm run example basic-streaming                    on an embedded server with a small writer
  *   psql -c 'CREATE PUBLICATION my_publication FOR ALL TABLES'
- *   npm run build && DATABASE_URL=postgresql://... node dist/examples/basic-streaming.js
+ *   DATABASE_URL=postgresql://postgres:password@localhost:5432/postgres?replication=database npm run example basic-streaming
+ *   npm run example basic-streaming combinators        filter, map, take and takeWhile over whole transactions
  *
  * The server needs wal_level = logical. The slot keeps the place: what is not printed now comes the next time. Drop it
  * when it is no longer needed, or the server keeps its WAL for ever:
  *
  *   psql -c "SELECT pg_drop_replication_slot('my_slot')"
  */
-import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
+import { subscribe } from 'node:diagnostics_channel';
+import { Readable } from 'node:stream';
+import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
+import { embeddedDatabase } from './shared/embedded-database.js';
+import { untilAborted } from './shared/until-aborted.js';
+import { wholeNumber } from './shared/whole-number.js';
 
 try {
-  const stream = new WalStream({
-    connection:
-      process.env.DATABASE_URL ?? 'postgresql://postgres:password@localhost:5432/postgres?replication=database',
-    slot: { name: 'my_slot', create: 'if-missing' },
-    publications: 'my_publication',
-    messages: true,
-  });
-  // The transaction that is being printed comes whole, then the loop ends. Should stop() fail, the loop says why.
-  process.once('SIGINT', () => void stream.stop().catch(() => {}));
-
-  console.log('waiting for changes of my_publication; Ctrl+C ends it');
-  // A transaction is confirmed to the server when the loop comes back for what follows its commit.
-  for await (const event of stream) console.log(describe(event));
-  console.log(`stopped; confirmed up to ${Lsn.format(stream.stats().flushedLsn)}`);
+  const connection = process.env.DATABASE_URL || (await embeddedDatabase());
+  if (process.argv[2] === 'combinators') await combine(connection);
+  else await printEvents(connection);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
+}
+
+/** One event at a time. A transaction is confirmed to the server when the loop comes back for what follows its commit. */
+async function printEvents(connection: string): Promise<void> {
+  const stream = openStream(connection, 'auto');
+  // The transaction that is being printed comes whole, then the loop ends. Should stop() fail, the loop says why.
+  process.on('SIGINT', () => void stream.stop().catch(() => {}));
+
+  console.log('waiting for changes of my_publication; Ctrl+C ends it');
+  for await (const event of stream) console.log(describe(event));
+  console.log(`stopped; confirmed up to ${Lsn.format(stream.stats().flushedLsn)}`);
+}
+
+/**
+ * The helpers that every Readable has. They read ahead, so what is done with is acknowledged by hand, where the chain
+ * ends: with a position, which covers what the chain dropped before it.
+ */
+async function combine(connection: string): Promise<void> {
+  const limit = wholeNumber('TAKE', 20);
+  // Whatever ends the chain, the stream is closed with it.
+  await using stream = openStream(connection, 'manual');
+  const interrupt = new AbortController();
+  process.on('SIGINT', () => interrupt.abort());
+
+  const summaries = Readable.from(untilAborted(stream.transactions(), interrupt.signal))
+    .filter((item: TransactionItem) => item.kind === 'transaction' || item.kind === 'message')
+    .map(summarize)
+    .take(limit);
+  console.log(`waiting for ${limit} transactions of my_publication; Ctrl+C ends it`);
+  for await (const { text, last, lsn } of summaries) {
+    console.log(text);
+    stream.ack(lsn);
+    // takeWhile is a break.
+    if (last) break;
+  }
+  await stream.stop();
+  console.log(`stopped; confirmed up to ${Lsn.format(stream.stats().flushedLsn)}`);
+}
+
+function openStream(connection: string, ack: 'auto' | 'manual'): WalStream {
+  // A connection that is lost is made again; that is worth a line.
+  subscribe('pg-walstream:connection-lost', (message) => {
+    const { error, attempt, delayMs } = message as ConnectionLost;
+    console.error(`${error instanceof Error ? error.message : error}; attempt ${attempt} in ${Math.round(delayMs)} ms`);
+  });
+  return new WalStream({
+    connection,
+    slot: { name: 'my_slot', create: 'if-missing' },
+    publications: 'my_publication',
+    messages: true,
+    ack,
+    // Given, it holds for the start too: a server that is still starting, a slot that somebody else is about to leave.
+    retry: { maxAttempts: 10, minDelayMs: 100, maxDelayMs: 5_000 },
+  });
+}
+
+/** One line about a transaction, or a message that stands alone: `last` is one that says 'stop'. */
+async function summarize(item: TransactionItem): Promise<{ text: string; last: boolean; lsn: bigint }> {
+  if (item.kind === 'message') {
+    return { text: `message '${item.prefix}'`, last: item.prefix === 'stop', lsn: item.lsn };
+  }
+  if (item.kind !== 'transaction') throw new TypeError(`${item.kind} comes only with the option twoPhase`);
+  const counts = new Map<string, number>();
+  for await (const { kind } of item.changes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const what = Array.from(counts, ([kind, count]) => `${kind} ${count}`).join(', ');
+  return { text: `transaction ${item.xid}: ${what}`, last: false, lsn: item.commitEndLsn };
 }
 
 function describe(event: WalEvent): string {

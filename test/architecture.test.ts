@@ -61,7 +61,7 @@ describe('what was built', () => {
       'src/elsewhere/planted.js': { source: "import '../errors.js';", rule: 'no unknown layers' },
       'src/lsn/planted.js': { source: "import './planted.js';", rule: 'no cycles' },
       'examples/planted.js': { source: "import '../src/stream/planted.js';", rule: 'examples: layers' },
-      'examples/planted-pg.js': { source: "import 'pg';", rule: 'examples: packages' },
+      'examples/planted-piscina.js': { source: "import 'piscina';", rule: 'examples: packages' },
       'src/testing/planted.js': { source: "import '../connection/planted.js';", rule: 'testing: layers' },
       'src/cli/planted-testing.js': { source: "import '../testing/planted.js';", rule: 'cli: layers' },
       'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
@@ -238,11 +238,13 @@ function layerOf(file: string): string {
   return top === 'src' ? second.replace(/\.[jt]s$/, '') : top;
 }
 
+/** The sources; what else lies there imports nothing. */
 async function listFiles(directory: string, folders: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const folder of folders) {
     for (const entry of await readdir(join(directory, folder), { withFileTypes: true, recursive: true })) {
-      if (entry.isFile()) files.push(join(relative(directory, entry.parentPath ?? entry.path), entry.name));
+      if (entry.isFile() && /\.c?ts$/.test(entry.name))
+        files.push(join(relative(directory, entry.parentPath ?? entry.path), entry.name));
     }
   }
   return files.sort();

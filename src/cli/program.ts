@@ -1,7 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { flagValue, repeatable } from './arguments.js';
+import { completionProgram } from './completion/completion-program.js';
+import { doctorProgram } from './doctor/doctor-program.js';
 import { failureLine } from './failure-line.js';
-import { COUNT_VALUE, type FlagValue, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import { COUNT_VALUE, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import { publicationProgram } from './publication-program.js';
+import { slotProgram } from './slot-program.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -32,7 +37,11 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
   program.addCommand(typesProgram(program));
+  program.addCommand(slotProgram(program));
+  program.addCommand(publicationProgram(program));
+  program.addCommand(doctorProgram(program, (healthy) => setExitCode(healthy ? 0 : FAILED)));
   program.addCommand(demoProgram(program, setExitCode));
+  program.addCommand(completionProgram(program));
   return program;
 }
 
@@ -125,20 +134,6 @@ function demoProgram(parent: Command, setExitCode: (code: number) => void): Comm
     });
 }
 
-/** A parser of one value, as commander wants it. */
-function flagValue<T>({ parse, expected }: FlagValue<T>): (text: string) => T {
-  return (text) => {
-    const value = parse(text);
-    if (value === undefined) throw new InvalidArgumentError(`Expected ${expected}.`);
-    return value;
-  };
-}
-
-/** A flag that may be given several times. */
-function repeatable<T>(one: (text: string) => T): (text: string, before: readonly T[] | undefined) => readonly T[] {
-  return (text, before = []) => [...before, one(text)];
-}
-
 function readVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
   return version;
@@ -148,6 +143,7 @@ const PROGRAM_EXAMPLES = `
 Examples:
   $ pg-walstream demo
   $ export DATABASE_URL=postgresql://user@host/database
+  $ pg-walstream doctor --publication my_publication
   $ pg-walstream stream --slot my_slot --create-slot --publication my_publication
   $ pg-walstream stream --slot tail --temporary --publication my_publication --format jsonl | head
 

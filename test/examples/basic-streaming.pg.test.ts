@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Run } from '../cli/command-line.js';
-import { until } from '../stream/source.js';
 import { sharedServer, sql } from '../support/server.js';
+import { runExample, slotIsActive, slotIsFree } from './example.js';
 
 const PROGRAM = fileURLToPath(new URL('../../examples/basic-streaming.js', import.meta.url));
 
@@ -11,6 +11,8 @@ suite('the basic-streaming example', () => {
   const server = sharedServer();
   const start = (query = '?replication=database') =>
     new Run([], { DATABASE_URL: server().connectionString() + query }, { program: PROGRAM });
+  const combine = (take: number) =>
+    runExample('basic-streaming', server(), { args: ['combinators'], env: { TAKE: String(take) } });
 
   test('what is missing is one line on stderr, and exit code 1', async () => {
     await using run = start();
@@ -29,7 +31,7 @@ suite('the basic-streaming example', () => {
     {
       await using run = start();
       await run.shows(/waiting for changes/);
-      await slotIsActive();
+      await slotIsActive(server(), 'my_slot');
       await sql(
         server(),
         `BEGIN;
@@ -60,6 +62,7 @@ suite('the basic-streaming example', () => {
       assert.ok(lines.includes('  relation public.users: id, name, mood'));
       assert.equal(lines.at(-2), 'stopped; confirmed up to LSN');
     }
+    await slotIsFree(server(), 'my_slot');
     await sql(server(), `INSERT INTO users VALUES (3, 'Grace', 'fine')`);
     // The option `replication` is there already, or it is added.
     await using run = start('');
@@ -72,10 +75,57 @@ suite('the basic-streaming example', () => {
     ]);
   });
 
-  async function slotIsActive(): Promise<void> {
-    await until(async () => {
-      const [slot] = await sql(server(), `SELECT active FROM pg_replication_slots WHERE slot_name = 'my_slot'`);
-      return slot?.active === true;
-    }, 'the example streams');
-  }
+  test('goes on after the server was restarted', async () => {
+    await slotIsFree(server(), 'my_slot');
+    await using run = start();
+    await run.shows(/waiting for changes/);
+    await slotIsActive(server(), 'my_slot');
+    await sql(server(), `INSERT INTO users VALUES (4, 'before', 'fine')`);
+    await run.shows(/before/);
+    await server().restart();
+    await sql(server(), `INSERT INTO users VALUES (5, 'after', 'fine')`);
+    await run.shows(/after/);
+    run.child.kill('SIGINT');
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 0);
+    assert.match(stderr, /attempt 1 in \d+ ms/);
+    assert.equal(stdout.match(/insert/g)?.length, 2);
+  });
+
+  test('combinators: take ends it, and what was taken is confirmed', async () => {
+    await slotIsFree(server(), 'my_slot');
+    for (let id = 10; id < 16; id++) await sql(server(), `INSERT INTO users VALUES (${id}, 'row', 'fine')`);
+    await sql(server(), `SELECT pg_logical_emit_message(false, 'note', '')`);
+    await using first = combine(4);
+    const { code, stdout, stderr } = await first.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    const transactions = (text: string) => text.match(/^transaction \d+: .*$/gm) ?? [];
+    assert.deepEqual(
+      transactions(stdout).map((line) => line.replace(/\d+(?=:)/, 'XID')),
+      Array(4).fill('transaction XID: insert 1'),
+    );
+    await slotIsFree(server(), 'my_slot');
+
+    // Those that were read ahead come now, and Ctrl+C ends a chain that waits.
+    await using second = combine(100);
+    await second.shows(/^message 'note'$/m);
+    second.child.kill('SIGINT');
+    const rest = await second.ended;
+    assert.deepEqual([rest.code, rest.stderr], [0, '']);
+    assert.equal(transactions(rest.stdout).length, 2);
+    assert.notDeepEqual(transactions(rest.stdout), transactions(stdout).slice(0, 2));
+    await slotIsFree(server(), 'my_slot');
+  });
+
+  test('combinators: a break is takeWhile', async () => {
+    await sql(server(), `SELECT pg_logical_emit_message(false, 'stop', '')`);
+    await sql(server(), `INSERT INTO users VALUES (20, 'row', 'fine')`);
+    await using run = combine(100);
+    const { code, stdout, stderr } = await run.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^message 'stop'\nstopped/m);
+    await slotIsFree(server(), 'my_slot');
+    await using rest = combine(1);
+    assert.match((await rest.ended).stdout, /^transaction \d+: insert 1\nstopped/m);
+  });
 });
