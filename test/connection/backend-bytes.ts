@@ -32,6 +32,10 @@ export function errorResponse(sqlState: string, message: string, severity = 'FAT
   return backendMessage('E', text(`S${severity}`), text(`C${sqlState}`), text(`M${message}`), [0]);
 }
 
+export function noticeResponse(sqlState: string, message: string, severity = 'NOTICE'): Buffer {
+  return backendMessage('N', text(`S${severity}`), text(`C${sqlState}`), text(`M${message}`), [0]);
+}
+
 /** All that an amiable server sends after the StartupMessage. */
 export function sessionStart(version = '18.4'): Buffer {
   return Buffer.concat([
