@@ -5,6 +5,9 @@ export const TAR_BLOCK_BYTES = 512;
 /** An archive ends with two blocks of zeros. */
 const TRAILER_BLOCKS = 2;
 
+const SIZE_AT = 124;
+/** First byte of a negative number in base 256; tar-stream makes -0 of -1. */
+const NEGATIVE = 0xff;
 const TYPE_AT = 156;
 const REGULAR_FILE = 0x30;
 const SYMBOLIC_LINK = 0x32;
@@ -130,7 +133,7 @@ export class TarReader {
     }
     const header = this.#decode(block);
     const { size } = header;
-    const isSize = Number.isSafeInteger(size) && size >= 0;
+    const isSize = Number.isSafeInteger(size) && size >= 0 && block[SIZE_AT] !== NEGATIVE;
     if (!isSize || (kind !== 'file' && size !== 0)) throw this.#fault('a member with an impossible size');
     return { kind, path: this.#pathFrom(header.name, kind), size, target: header.linkname ?? '' };
   }

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chown, mkdir, open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { promisify } from 'node:util';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { parseManifest } from '../../src/backup/manifest.js';
-import { connect, sharedServer, sql } from '../support/server.js';
+import { BackupError, ConfigurationError, ServerError } from '../../src/errors.js';
+import { connect, sharedServer, sql, withServer } from '../support/server.js';
 import { RestoredServer } from './restored-server.js';
+
+const execute = promisify(execFile);
 
 suite('base backup', () => {
   const server = sharedServer({ settings: { full_page_writes: 'on', wal_keep_size: '256MB' } });
@@ -48,4 +53,160 @@ suite('base backup', () => {
     assert.equal(row?.old, 20000);
     t.diagnostic(`${row?.n} rows, ${result.byteCount} bytes in ${result.durationMs.toFixed(0)} ms`);
   });
+
+  for (const manifestChecksums of ['NONE', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const) {
+    test(`every file has the checksum that the server gives it, by ${manifestChecksums}`, async (t) => {
+      const restored = await RestoredServer.prepare(t);
+      const backup = new BaseBackup({
+        connection: server().connectionString(),
+        directory: restored.dataDirectory,
+        checkpoint: 'fast',
+        sync: false,
+        manifest: 'force-encode',
+        manifestChecksums,
+      });
+      assert.equal((await backup.run()).verified, true);
+    });
+  }
+
+  test('without WAL and without a manifest', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const options = { directory: restored.dataDirectory, checkpoint: 'fast', sync: false } as const;
+    const connection = server().connectionString();
+    const { verified, manifestPath } = await new BaseBackup({
+      ...options,
+      connection,
+      walMethod: 'none',
+      manifest: 'no',
+    }).run();
+    assert.deepEqual([verified, manifestPath], [false, undefined]);
+    const wal = await readdir(join(restored.dataDirectory, 'pg_wal'));
+    assert.deepEqual(
+      wal.filter((name) => /^[0-9A-F]{24}$/.test(name)),
+      [],
+    );
+  });
+
+  test('tar format: what tar extracts starts too', async (t) => {
+    await sql(server(), 'CREATE TABLE archived AS SELECT generate_series(1, 1000) AS n');
+    const restored = await RestoredServer.prepare(t);
+    const directory = restored.beside('archives');
+    const connection = server().connectionString();
+    const result = await new BaseBackup({ connection, directory, format: 'tar', checkpoint: 'fast' }).run();
+    assert.equal(result.verified, true);
+    assert.deepEqual((await readdir(directory)).sort(), ['backup_manifest', 'base.tar']);
+    await mkdir(restored.dataDirectory, { mode: 0o700 });
+    await execute('tar', ['-xf', join(directory, 'base.tar'), '-C', restored.dataDirectory]);
+    await restored.start();
+    assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM archived'), [{ sum: 500500 }]);
+  });
+
+  test('a standby follows the server that it was copied from', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const connection = server().connectionString();
+    const directory = restored.dataDirectory;
+    await new BaseBackup({ connection, directory, checkpoint: 'fast', writeRecoveryConf: true }).run();
+    await restored.start();
+    await sql(server(), 'CREATE TABLE followed AS SELECT 42 AS answer');
+    const [lsn] = await sql(server(), 'SELECT pg_current_wal_flush_lsn() AS lsn');
+    for (;;) {
+      const [row] = await restored.sql(`SELECT pg_last_wal_replay_lsn() >= '${lsn?.lsn}' AS done`);
+      if (row?.done === true) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.deepEqual(await restored.sql('SELECT answer FROM followed'), [{ answer: 42 }]);
+  });
+
+  test('aborted, it leaves nothing', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const abort = new AbortController();
+    const backup = new BaseBackup({
+      connection: server().connectionString(),
+      directory: restored.dataDirectory,
+      checkpoint: 'fast',
+      maxRateKb: 1024,
+      signal: abort.signal,
+    });
+    backup.on('progress', ({ receivedBytes }) => {
+      if (receivedBytes > 0) abort.abort(new Error('enough'));
+    });
+    await assert.rejects(backup.run(), /enough/);
+    await assert.rejects(stat(restored.dataDirectory), { code: 'ENOENT' });
+  });
+
+  test('a user without REPLICATION', async (t) => {
+    await sql(server(), 'CREATE ROLE plain LOGIN');
+    const restored = await RestoredServer.prepare(t);
+    const connection = { host: server().host, port: server().port, user: 'plain' };
+    const backup = new BaseBackup({ connection, directory: restored.dataDirectory });
+    await assert.rejects(backup.run(), { code: 'ERR_AUTHENTICATION' });
+    await assert.rejects(stat(restored.dataDirectory), { code: 'ENOENT' });
+  });
+});
+
+test('tablespaces go where they are mapped, and their tables are there', async (t) => {
+  const server = await withServer(t);
+  const restored = await RestoredServer.prepare(t);
+  const location = join(server.socketDirectory, 'one');
+  await mkdir(location);
+  const { uid, gid } = await stat(server.dataDirectory);
+  await chown(location, uid, gid);
+  await sql(server, `CREATE TABLESPACE one LOCATION '${location}'`);
+  await sql(server, 'CREATE TABLE spaced TABLESPACE one AS SELECT generate_series(1, 5000) AS n');
+  const options = {
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+  } as const;
+  await assert.rejects(new BaseBackup(options).run(), ConfigurationError);
+
+  const directory = restored.beside('one');
+  const { tablespaces, verified } = await new BaseBackup({
+    ...options,
+    tablespaceMapping: { [location]: directory },
+  }).run();
+  assert.equal(verified, true);
+  const [tablespace] = tablespaces;
+  assert.deepEqual([tablespaces.length, tablespace?.location, tablespace?.directory], [1, location, directory]);
+  assert.equal(await readlink(join(restored.dataDirectory, 'pg_tblspc', String(tablespace?.oid))), directory);
+  // The copy must not lean on the original.
+  await server.stop();
+  await restored.start();
+  assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM spaced'), [{ sum: 12502500 }]);
+});
+
+test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
+  const server = await withServer(t);
+  if ((await sql(server, 'SHOW data_checksums'))[0]?.data_checksums === 'off') {
+    await server.stop();
+    const user = await stat(server.dataDirectory);
+    await execute(join(server.binDirectory, 'pg_checksums'), ['-e', '-N', '-D', server.dataDirectory], {
+      uid: user.uid,
+      gid: user.gid,
+    });
+    await server.restart();
+  }
+  await sql(server, 'CREATE TABLE damaged AS SELECT generate_series(1, 5000) AS n');
+  const path = String((await sql(server, "SELECT pg_relation_filepath('damaged') AS path"))[0]?.path);
+  await server.stop();
+  const file = await open(join(server.dataDirectory, path), 'r+');
+  await file.write(Buffer.from('damage'), 0, 6, 8192 + 4000);
+  await file.close();
+  await server.restart();
+  const restored = await RestoredServer.prepare(t);
+  const backup = new BaseBackup({
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+  });
+  const notices: string[] = [];
+  backup.on('notice', ({ message }) => notices.push(message));
+  await assert.rejects(backup.run(), (error) => {
+    assert.ok(error instanceof BackupError && error.cause instanceof ServerError && error.cause.sqlState === 'XX001');
+    return true;
+  });
+  assert.ok(notices.some((message) => message.includes('checksum verification failed')));
+  const names = await readdir(restored.dataDirectory);
+  assert.ok(names.includes('backup_manifest.tmp') && !names.includes('backup_manifest'));
+  assert.ok((await stat(join(restored.dataDirectory, path))).size > 8192);
 });
