@@ -7,6 +7,8 @@ import * as pgoutput from '../src/pgoutput/index.js';
 /** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
 const NAMES = [
   'AuthenticationError',
+  'BackupError',
+  'BaseBackup',
   'BeginEvent',
   'BeginPrepareEvent',
   'CommitEvent',
@@ -17,6 +19,7 @@ const NAMES = [
   'DeleteEvent',
   'InsertEvent',
   'Lsn',
+  'ManifestMismatchError',
   'MessageEvent',
   'OriginEvent',
   'PrepareEvent',

@@ -176,16 +176,7 @@ test('tablespaces go where they are mapped, and their tables are there', async (
 });
 
 test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
-  const server = await withServer(t);
-  if ((await sql(server, 'SHOW data_checksums'))[0]?.data_checksums === 'off') {
-    await server.stop();
-    const user = await stat(server.dataDirectory);
-    await execute(join(server.binDirectory, 'pg_checksums'), ['-e', '-N', '-D', server.dataDirectory], {
-      uid: user.uid,
-      gid: user.gid,
-    });
-    await server.restart();
-  }
+  const server = await withServer(t, { dataChecksums: true });
   await sql(server, 'CREATE TABLE damaged AS SELECT generate_series(1, 5000) AS n');
   const path = String((await sql(server, "SELECT pg_relation_filepath('damaged') AS path"))[0]?.path);
   await server.stop();
