@@ -26,6 +26,8 @@ export interface BackupLayout {
   /** `undefined`: no manifest comes. */
   readonly manifestAlgorithm: ManifestChecksumAlgorithm | undefined;
   readonly systemIdentifier: bigint;
+  /** Size of the WAL segments that must come with it; `undefined`: none do. */
+  readonly walSegmentBytes: number | undefined;
   /** Line for postgresql.auto.conf, or `undefined` for no recovery configuration. */
   readonly recoveryLine: string | undefined;
   readonly sync: boolean;

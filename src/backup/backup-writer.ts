@@ -5,6 +5,7 @@ import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } 
 import { appendToFile, NewFile, renameFile, syncPath } from './durable-file.js';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
 import { compareWithManifest } from './manifest-comparison.js';
+import { findMissingWal } from './wal-segments.js';
 
 /** Name of the manifest until everything else is proved and on disk. */
 export const UNPROVED_MANIFEST_NAME = `${MANIFEST_NAME}.tmp`;
@@ -86,11 +87,15 @@ export class BackupWriter {
     this.#inArchive = false;
   }
 
+  /** Whether there was a manifest to prove it against. */
   #prove(positions: BackupPositions): boolean {
-    if (this.#layout.manifestAlgorithm === undefined) return false;
+    const { manifestAlgorithm, systemIdentifier, walSegmentBytes } = this.#layout;
+    const { files } = this.#received;
+    const missing = walSegmentBytes === undefined ? undefined : findMissingWal(files, walSegmentBytes, positions);
+    if (missing !== undefined) throw missing;
+    if (manifestAlgorithm === undefined) return false;
     const manifest = parseManifest(Buffer.concat(this.#manifestParts));
-    const { systemIdentifier } = this.#layout;
-    const difference = compareWithManifest(manifest, this.#received.files, systemIdentifier, positions);
+    const difference = compareWithManifest(manifest, files, systemIdentifier, positions);
     if (difference !== undefined) throw difference;
     return true;
   }

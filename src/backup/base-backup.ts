@@ -14,6 +14,7 @@ import { MANIFEST_NAME } from './manifest.js';
 import { recoveryLine } from './recovery-line.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
+import { parseSegmentSize } from './wal-segments.js';
 
 /** How far a backup is. */
 export type BackupProgress = TransferProgress;
@@ -37,6 +38,14 @@ export interface BackupResult {
   readonly verified: boolean;
   readonly manifestPath: string | undefined;
   readonly durationMs: number;
+}
+
+/** What is asked of the server before the backup. */
+interface SourceServer {
+  readonly version: number;
+  readonly systemId: string;
+  readonly groupAccess: boolean;
+  readonly walSegmentBytes: number;
 }
 
 interface BackupEvents {
@@ -100,19 +109,16 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
 
   async #take(connection: PgConnection, directories: TargetDirectories): Promise<BackupResult> {
     const startedAt = performance.now();
-    const { serverVersion } = connection;
     const options = this.#options;
     const { signal } = options;
-    const queryOptions = { ...(signal && { signal }) };
-    const { systemId } = await connection.identifySystem(queryOptions);
-    const groupAccess = await this.#groupAccess(connection);
-    const command = this.#command(serverVersion);
+    const server = await this.#identify(connection);
+    const command = this.#command(server.version);
     let layout: BackupLayout | undefined;
     const transfer = new BackupTransfer({
-      serverVersion,
+      serverVersion: server.version,
       manifest: options.manifest !== 'no',
       prepare: (tablespaces) => {
-        layout = this.#layout(tablespaces, { serverVersion, systemId, groupAccess });
+        layout = this.#layout(tablespaces, server);
         this.#claim(layout, directories);
         return layout;
       },
@@ -128,20 +134,19 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       if (start === undefined || end === undefined || thread === undefined || layout === undefined || !isWhole) {
         throw new ProtocolError('the server ended the backup before it was complete', { offset: 0 });
       }
+      this.emit('progress', transfer.progress);
       const positions = { startLsn: start.lsn, endLsn: end.lsn };
       const finished = thread.finish(positions, corruption === undefined);
       const written = Promise.race([finished, transfer.threadFailure()]);
       const summary = await (signal === undefined ? written : orAbort(written, signal));
       if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
-      this.emit('progress', transfer.progress);
-      const durationMs = performance.now() - startedAt;
       return {
-        ...this.#result(layout, summary),
-        systemId,
-        serverVersion,
+        ...this.#written(layout, summary),
+        systemId: server.systemId,
+        serverVersion: server.version,
         ...positions,
         timeline: end.timeline,
-        durationMs,
+        durationMs: performance.now() - startedAt,
       };
     } finally {
       await transfer.thread?.end();
@@ -160,11 +165,18 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     }
   }
 
-  /** A walsender answers SHOW; what the server lets its group read, the backup does too. */
-  async #groupAccess(connection: PgConnection): Promise<boolean> {
+  async #identify(connection: PgConnection): Promise<SourceServer> {
     const { signal } = this.#options;
-    const [result] = await connection.query('SHOW data_directory_mode', { ...(signal && { signal }) });
-    return result?.rows[0]?.[0] === '0750';
+    const options = { ...(signal && { signal }) };
+    const show = async (name: string) => (await connection.query(`SHOW ${name}`, options))[0]?.rows[0]?.[0];
+    const { systemId } = await connection.identifySystem(options);
+    return {
+      version: connection.serverVersion,
+      systemId,
+      // What the server lets its group read, the backup does too.
+      groupAccess: (await show('data_directory_mode')) === '0750',
+      walSegmentBytes: parseSegmentSize(await show('wal_segment_size')),
+    };
   }
 
   #command(serverVersion: number): string {
@@ -189,19 +201,18 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     );
   }
 
-  #layout(
-    tablespaces: readonly BackupTablespace[],
-    server: { readonly serverVersion: number; readonly systemId: string; readonly groupAccess: boolean },
-  ): BackupLayout {
-    const { directory, format, manifest, manifestChecksums, writeRecoveryConf, connection, sync } = this.#options;
+  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): BackupLayout {
+    const { directory, format, walMethod, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
+      this.#options;
     return {
       directory,
       format,
       archives: tablespaces.map((tablespace) => this.#target(tablespace)),
-      hasTrailer: server.serverVersion >= 150_000,
+      hasTrailer: server.version >= 150_000,
       groupAccess: server.groupAccess,
       manifestAlgorithm: manifest === 'no' ? undefined : manifestChecksums,
       systemIdentifier: BigInt(server.systemId),
+      walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,
       recoveryLine: writeRecoveryConf ? recoveryLine(connection) : undefined,
       sync,
     };
@@ -231,7 +242,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     }
   }
 
-  #result(layout: BackupLayout, summary: BackupSummary) {
+  #written(layout: BackupLayout, summary: BackupSummary) {
     const { directory, archives, manifestAlgorithm } = layout;
     return {
       directory,

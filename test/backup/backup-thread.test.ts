@@ -38,6 +38,7 @@ async function start(t: TestContext, change: Partial<BackupLayout> = {}) {
     groupAccess: false,
     manifestAlgorithm: undefined,
     systemIdentifier: 1n,
+    walSegmentBytes: undefined,
     recoveryLine: undefined,
     sync: false,
     ...change,

@@ -83,9 +83,9 @@ suite('a backup in plain format', () => {
       const { backup, directory } = await attempt(t, wholeBackup({ major }), { sync: true }, version);
       const result = await backup.run();
       assert.equal(result.verified, true);
-      assert.deepEqual([result.startLsn, result.endLsn, result.timeline], [0x2000028n, 0x2000120n, 1]);
+      assert.deepEqual([result.startLsn, result.endLsn, result.timeline], [0x200028n, 0x200120n, 1]);
       assert.equal(result.fileCount, 5);
-      assert.equal(result.byteCount, 18 + 8192 + 7 + 100 + 600);
+      assert.equal(result.byteCount, 18 + 8192 + 7 + 100 + 1024 * 1024);
       for (const { name, type = '0', content = '' } of BASE_ENTRIES) {
         const path = join(directory, name);
         const { mode } = await stat(path);
@@ -321,13 +321,21 @@ suite('what fails leaves nothing behind', () => {
     await assertFails(await attempt(t, wholeBackup({ manifest: other })), ManifestMismatchError);
   });
 
+  test('WAL that is cut short or missing, which no manifest lists', async (t) => {
+    const wal = BASE_ENTRIES.filter(({ name }) => name.startsWith('pg_wal/'));
+    const others = BASE_ENTRIES.filter((entry) => !wal.includes(entry));
+    for (const entries of [others, [...others, { name: 'pg_wal/000000010000000000000002', content: 'short' }]]) {
+      await assertFails(await attempt(t, wholeBackup({ tablespaces: [{ ...BASE, entries }] })), BackupError);
+    }
+  });
+
   test('a manifest that is damaged', async (t) => {
     const manifest = Buffer.from(manifestOf([BASE]).toString().replace('"Size": 100', '"Size": 101'));
     await assertFails(await attempt(t, wholeBackup({ manifest })), BackupError);
   });
 
   test('the stream cut at every message', async (t) => {
-    const { start, tablespaces, copies, end } = fakeBackup({ pieceBytes: 5000 });
+    const { start, tablespaces, copies, end } = fakeBackup({ pieceBytes: 200_000 });
     const messages = [start, tablespaces, ...copies, end];
     for (let count = 0; count < messages.length; count++) {
       const one = await attempt(t, (client) => {

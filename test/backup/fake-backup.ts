@@ -39,7 +39,7 @@ export const BASE_ENTRIES: readonly TarEntry[] = [
   { name: 'postgresql.auto.conf', content: '# auto\n' },
   { name: 'global/', type: '5' },
   { name: 'global/pg_control', content: 'c'.repeat(100) },
-  { name: 'pg_wal/000000010000000000000002', content: 'w'.repeat(600) },
+  { name: 'pg_wal/000000010000000000000002', content: 'w'.repeat(1024 * 1024) },
 ];
 export const BASE: FakeTablespace = { oid: null, location: null, entries: BASE_ENTRIES };
 
@@ -64,7 +64,7 @@ export function manifestOf(
         `{ "Encoded-Path": "${Buffer.from(path, 'latin1').toString('hex')}", "Size": ${size}, ` +
         `"Last-Modified": "2026-01-01 00:00:00 GMT", "Checksum-Algorithm": "SHA256", "Checksum": "${checksum}" }`,
     ),
-    walRanges: ['{ "Timeline": 1, "Start-LSN": "0/2000028", "End-LSN": "0/2000120" }'],
+    walRanges: ['{ "Timeline": 1, "Start-LSN": "0/200028", "End-LSN": "0/200120" }'],
   });
 }
 
@@ -86,7 +86,7 @@ export interface FakeBackupOptions {
 }
 
 export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
-  const { tablespaces = [BASE], major = 18, pieceBytes = 1000 } = options;
+  const { tablespaces = [BASE], major = 18, pieceBytes = 10_000 } = options;
   const manifest = options.manifest ?? manifestOf(tablespaces);
   const typed = major >= 15;
   const pieces = (bytes: Buffer) =>
@@ -104,13 +104,13 @@ export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
   }
   copies.push(typed ? copyData(Buffer.from('m')) : COPY_OUT_RESPONSE, ...pieces(manifest), COPY_DONE);
   return {
-    start: resultSet(['recptr', 'tli'], ['0/2000028', '1']),
+    start: resultSet(['recptr', 'tli'], ['0/200028', '1']),
     tablespaces: resultSet(
       ['spcoid', 'spclocation', 'size'],
       ...tablespaces.map(({ oid, location }) => [oid, location, null]),
     ),
     copies,
-    end: resultSet(['recptr', 'tli'], ['0/2000120', '1']),
+    end: resultSet(['recptr', 'tli'], ['0/200120', '1']),
   };
 }
 
@@ -136,7 +136,8 @@ export async function backupServer(
         const row = [SYSTEM_ID, '1', '0/2000000', null];
         client.send(resultSet(['systemid', 'timeline', 'xlogpos', 'dbname'], row), READY_FOR_QUERY);
       } else if (command.startsWith('SHOW')) {
-        client.send(resultSet(['data_directory_mode'], ['0700']), READY_FOR_QUERY);
+        const value = command === 'SHOW data_directory_mode' ? '0700' : '1MB';
+        client.send(resultSet(['setting'], [value]), READY_FOR_QUERY);
       } else if (Buffer.isBuffer(answer)) {
         client.send(answer);
       } else {
