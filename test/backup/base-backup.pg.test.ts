@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chown, mkdir, open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -173,6 +173,43 @@ test('tablespaces go where they are mapped, and their tables are there', async (
   await server.stop();
   await restored.start();
   assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM spaced'), [{ sum: 12502500 }]);
+});
+
+test('the server killed in the middle: an error in time, and nothing left', async (t) => {
+  const server = await withServer(t);
+  const restored = await RestoredServer.prepare(t);
+  const directory = restored.dataDirectory;
+  const connection = server.connectionString();
+  const backup = new BaseBackup({ connection, directory, checkpoint: 'fast', maxRateKb: 1024 });
+  let killed: Promise<void> | undefined;
+  backup.on('progress', ({ receivedBytes }) => {
+    if (receivedBytes > 1_000_000) killed ??= server.kill();
+  });
+  await assert.rejects(backup.run(), { code: 'ERR_CONNECTION', retryable: true });
+  await killed;
+  await assert.rejects(stat(directory), { code: 'ENOENT' });
+});
+
+test('a server whose group may read: so may that of the copy', async (t) => {
+  const server = await withServer(t);
+  await server.stop();
+  await chmod(server.dataDirectory, 0o750);
+  await server.restart();
+  const restored = await RestoredServer.prepare(t);
+  await new BaseBackup({
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+    sync: false,
+  }).run();
+  const modes = await Promise.all(
+    ['', 'base', 'PG_VERSION', 'backup_manifest'].map((name) => stat(join(restored.dataDirectory, name))),
+  );
+  assert.deepEqual(
+    modes.map(({ mode }) => mode & 0o7777),
+    [0o750, 0o750, 0o640, 0o640],
+  );
+  await restored.start();
 });
 
 test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
