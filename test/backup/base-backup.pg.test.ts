@@ -169,6 +169,13 @@ test('tablespaces go where they are mapped, and their tables are there', async (
   const [tablespace] = tablespaces;
   assert.deepEqual([tablespaces.length, tablespace?.location, tablespace?.directory], [1, location, directory]);
   assert.equal(await readlink(join(restored.dataDirectory, 'pg_tblspc', String(tablespace?.oid))), directory);
+  const archives = restored.beside('archives');
+  const archived = await new BaseBackup({ ...options, directory: archives, format: 'tar' }).run();
+  assert.equal(archived.verified, true);
+  const names = ['backup_manifest', 'base.tar', `${tablespace?.oid}.tar`];
+  assert.deepEqual((await readdir(archives)).sort(), names.sort());
+  const { stdout } = await execute('tar', ['-xOf', join(archives, 'base.tar'), 'tablespace_map']);
+  assert.equal(stdout, `${tablespace?.oid} ${location}\n`);
   // The copy must not lean on the original.
   await server.stop();
   await restored.start();

@@ -28,7 +28,8 @@ import {
   manifestOf,
   wholeBackup,
 } from './fake-backup.js';
-import type { TarEntry } from './tar-bytes.js';
+import { sealManifest } from './manifest-bytes.js';
+import { type TarEntry, tarArchive } from './tar-bytes.js';
 
 interface Attempt {
   readonly backup: BaseBackup;
@@ -246,7 +247,6 @@ suite('a backup in tar format', () => {
       const { verified, fileCount } = await backup.run();
       assert.deepEqual([verified, fileCount], [true, 7]);
       assert.deepEqual((await readdir(directory)).sort(), ['16385.tar', 'backup_manifest', 'base.tar']);
-      const { tarArchive } = await import('./tar-bytes.js');
       assert.deepEqual(await readFile(join(directory, '16385.tar')), tarArchive(...ONE.entries));
       assert.deepEqual(await readFile(join(directory, 'base.tar')), tarArchive(...BASE_ENTRIES, map));
       assert.equal((await stat(join(directory, 'base.tar'))).mode & 0o777, 0o600);
@@ -315,7 +315,6 @@ suite('what fails leaves nothing behind', () => {
 
   test('the manifest of another server', async (t) => {
     const manifest = Buffer.from(manifestOf([BASE]));
-    const { sealManifest } = await import('./manifest-bytes.js');
     const body = manifest.toString('latin1').replace('7500000000000000001', '7500000000000000002');
     const other = sealManifest(body.slice(0, body.indexOf('"Manifest-Checksum"')));
     await assertFails(await attempt(t, wholeBackup({ manifest: other })), ManifestMismatchError);

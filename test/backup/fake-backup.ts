@@ -1,27 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { backendMessage, int16, int32, READY_FOR_QUERY, sessionStart, text } from '../connection/backend-bytes.js';
+import {
+  backendMessage,
+  COPY_DONE,
+  COPY_OUT_RESPONSE,
+  READY_FOR_QUERY,
+  resultSet,
+  sessionStart,
+  text,
+} from '../connection/backend-bytes.js';
 import { type ClientBytes, fakeServer } from '../connection/fake-server.js';
 import { copyData } from '../support/pgoutput-bytes.js';
 import { manifestBytes } from './manifest-bytes.js';
 import { TAR_END, type TarEntry, tarMember } from './tar-bytes.js';
 
 export const SYSTEM_ID = '7500000000000000001';
-export const COPY_OUT_RESPONSE: Buffer = backendMessage('H', [0], int16(0));
-export const COPY_DONE: Buffer = backendMessage('c');
 export const COMPLETE: Buffer = Buffer.concat([backendMessage('C', text('BASE_BACKUP')), READY_FOR_QUERY]);
-
-/** A result set of text columns. */
-export function resultSet(columns: readonly string[], ...rows: readonly (readonly (string | null)[])[]): Buffer {
-  const field = (name: string) => [text(name), int32(0), int16(0), int32(25), int16(-1), int32(-1), int16(0)];
-  const value = (one: string | null) =>
-    one === null ? [int32(-1)] : [int32(Buffer.byteLength(one)), Buffer.from(one)];
-  return Buffer.concat([
-    backendMessage('T', int16(columns.length), ...columns.flatMap(field)),
-    ...rows.map((row) => backendMessage('D', int16(row.length), ...row.flatMap(value))),
-    backendMessage('C', text('SELECT')),
-  ]);
-}
 
 export interface FakeTablespace {
   readonly oid: string | null;

@@ -1,9 +1,9 @@
 import { appendFile, chown, lchown, readdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
 import { DatabaseCluster } from '../../src/cli/database-cluster.js';
+import { findFreePort } from '../../src/cli/embedded-server.js';
 import { findPostgresBinaries } from '../../src/cli/postgres-binaries.js';
 import { Postmaster } from '../../src/cli/postmaster.js';
 import { PG_MAJOR } from '../support/server.js';
@@ -39,7 +39,7 @@ export class RestoredServer {
     const { identity } = this.#cluster.binaries;
     if (identity !== undefined) await giveTo(this.#cluster.directory, identity);
     await this.#cluster.clearLog();
-    this.#port = await freePort();
+    this.#port = await findFreePort();
     const lines = { unix_socket_directories: this.#cluster.directory, ...settings };
     const text = Object.entries(lines).map(([name, value]) => `${name} = '${value}'\n`);
     await appendFile(join(this.dataDirectory, 'postgresql.conf'), `\n${text.join('')}`);
@@ -74,15 +74,4 @@ async function giveTo(directory: string, { uid, gid }: { uid: number; gid: numbe
   for (const entry of await readdir(directory, { withFileTypes: true, recursive: true })) {
     await lchown(join(entry.parentPath ?? entry.path, entry.name), uid, gid);
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -9,6 +9,7 @@ import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../..
 import { copyData } from '../support/pgoutput-bytes.js';
 import {
   backendMessage,
+  COPY_DONE,
   errorResponse,
   int16,
   noticeResponse,
@@ -19,7 +20,6 @@ import {
 import { type ClientBytes, connectTo, fakeServer } from './fake-server.js';
 
 const COPY_BOTH_RESPONSE = backendMessage('W', [0], int16(0));
-const COPY_DONE = backendMessage('c');
 const COMMAND_COMPLETE = backendMessage('C', text('COPY 0'));
 const COMMAND = 'START_REPLICATION SLOT "s" LOGICAL 0/0';
 

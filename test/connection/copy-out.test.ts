@@ -8,28 +8,19 @@ import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../..
 import { copyData } from '../support/pgoutput-bytes.js';
 import {
   backendMessage,
+  COPY_DONE,
+  COPY_OUT_RESPONSE,
   errorResponse,
   int16,
-  int32,
   noticeResponse,
   READY_FOR_QUERY,
+  resultSet,
   sessionStart,
   text,
 } from './backend-bytes.js';
 import { type ClientBytes, connectTo, fakeServer } from './fake-server.js';
 
-const COPY_OUT_RESPONSE = backendMessage('H', [0], int16(0));
-const COPY_DONE = backendMessage('c');
 const COMMAND = 'BASE_BACKUP';
-
-function resultSet(column: string, value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([
-    backendMessage('T', int16(1), text(column), int32(0), int16(0), int32(25), int16(-1), int32(-1), int16(0)),
-    backendMessage('D', int16(1), int32(bytes.length), bytes),
-    backendMessage('C', text('SELECT')),
-  ]);
-}
 
 class Recorder implements CopyOutHandler {
   readonly log: string[] = [];
@@ -74,7 +65,7 @@ async function open(
 }
 
 const WHOLE = [
-  resultSet('recptr', '0/2000028'),
+  resultSet(['recptr'], ['0/2000028']),
   noticeResponse('00000', 'early'),
   COPY_OUT_RESPONSE,
   copyData(Buffer.from('one')),
@@ -83,7 +74,7 @@ const WHOLE = [
   COPY_DONE,
   COPY_OUT_RESPONSE,
   COPY_DONE,
-  resultSet('recptr', '0/2000100'),
+  resultSet(['recptr'], ['0/2000100']),
 ];
 const WHOLE_LOG = [
   'SELECT recptr [["0/2000028"]]',
