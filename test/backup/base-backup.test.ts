@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
+import fc from 'fast-check';
 import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import {
@@ -98,6 +99,25 @@ suite('a backup in plain format', () => {
       assert.ok(!existsSync(join(directory, 'backup_manifest.tmp')));
     });
   }
+
+  test('wherever the bytes are cut', async (t) => {
+    const whole = wholeBackup({ pieceBytes: 3_000 });
+    const cuts = fc.array(fc.nat(whole.length), { minLength: 1, maxLength: 20 });
+    const property = fc.asyncProperty(cuts, fc.integer({ min: 0, max: 20_000 }), async (places, early) => {
+      // Most of the bytes are one WAL segment: some cuts must fall where things begin and end.
+      const ends = [...places, early, whole.length - (early % 2_000)].sort((a, b) => a - b);
+      const { backup } = await attempt(t, async (client) => {
+        let start = 0;
+        for (const end of [...ends, whole.length]) {
+          client.send(whole.subarray(start, end));
+          start = end;
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      });
+      assert.equal((await backup.run()).verified, true);
+    });
+    await fc.assert(property, { numRuns: 15 });
+  });
 
   test('names of any bytes', async (t) => {
     const { backup, directory } = await attempt(t, wholeBackup(withEntries({ name: 'f\xff\xe4', content: 'x' })));
