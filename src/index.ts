@@ -1,4 +1,7 @@
 /** pg-walstream: PostgreSQL WAL streaming for Node.js. */
+export type { BaseBackupOptions } from './backup/backup-options.js';
+export { type BackupProgress, type BackupResult, BaseBackup } from './backup/base-backup.js';
+export type { ManifestChecksumAlgorithm } from './backup/manifest-checksum.js';
 export {
   advanceSlot,
   type BlockingTransaction,
@@ -38,10 +41,12 @@ export type { ConnectionMode } from './connection/session-start.js';
 export type { SystemIdentity } from './connection/system-identity.js';
 export {
   AuthenticationError,
+  BackupError,
   ConfigurationError,
   ConnectionError,
   type ConnectionPhase,
   DecodeError,
+  ManifestMismatchError,
   ProtocolError,
   ServerError,
   SlotError,

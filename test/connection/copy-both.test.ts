@@ -7,11 +7,19 @@ import type { ServerNotice } from '../../src/connection/server-error.js';
 import type { Slab } from '../../src/connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../../src/errors.js';
 import { copyData } from '../support/pgoutput-bytes.js';
-import { backendMessage, errorResponse, int16, READY_FOR_QUERY, sessionStart, text } from './backend-bytes.js';
+import {
+  backendMessage,
+  COPY_DONE,
+  errorResponse,
+  int16,
+  noticeResponse,
+  READY_FOR_QUERY,
+  sessionStart,
+  text,
+} from './backend-bytes.js';
 import { type ClientBytes, connectTo, fakeServer } from './fake-server.js';
 
 const COPY_BOTH_RESPONSE = backendMessage('W', [0], int16(0));
-const COPY_DONE = backendMessage('c');
 const COMMAND_COMPLETE = backendMessage('C', text('COPY 0'));
 const COMMAND = 'START_REPLICATION SLOT "s" LOGICAL 0/0';
 
@@ -127,7 +135,7 @@ suite('streaming', () => {
   });
 
   test('a notice is told, and the stream goes on', async (t) => {
-    const notice = backendMessage('N', text('SWARNING'), text('C55000'), text('Mskipped'), [0]);
+    const notice = noticeResponse('55000', 'skipped', 'WARNING');
     const { recorder } = await open(t, (client) => {
       client.send(COPY_BOTH_RESPONSE, notice, copyData(Buffer.from('x')));
     });

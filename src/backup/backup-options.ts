@@ -1,0 +1,161 @@
+import { isAbsolute, resolve as resolvePath } from 'node:path';
+import { resolveConnectionConfig } from '../connection/connection-config.js';
+import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
+import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
+import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
+import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
+
+/** Options of `BaseBackup`. */
+export interface BaseBackupOptions {
+  /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. The user needs REPLICATION. */
+  readonly connection?: ConnectionInput;
+  /** Where the backup goes: a folder that is empty or not there yet. */
+  readonly directory: string;
+  /**
+   * `plain` (default): files as the server has them, ready to be started. `tar`: the server's archives, byte for byte,
+   * `base.tar` and one for each tablespace.
+   */
+  readonly format?: 'plain' | 'tar';
+  /**
+   * `fetch` (default): the server adds the WAL that the backup needs at its end, and fails if it was recycled meanwhile
+   * (`wal_keep_size`). `none`: the backup is useless without an archive of WAL.
+   */
+  readonly walMethod?: 'fetch' | 'none';
+  /** `spread` (default): the server's next checkpoint, which may take minutes. `fast`: one at once. */
+  readonly checkpoint?: 'fast' | 'spread';
+  /** Most kB per second that the server sends: 32 to 1 048 576. */
+  readonly maxRateKb?: number;
+  /** Kept in backup_label. Default `pg-walstream base backup`. */
+  readonly label?: string;
+  /**
+   * `yes` (default): the server lists what it sends, and what came is compared with that. `force-encode`: with every path
+   * in hex. `no`: nothing is verified.
+   */
+  readonly manifest?: 'yes' | 'no' | 'force-encode';
+  /** Algorithm of the manifest's checksums; default `CRC32C`. */
+  readonly manifestChecksums?: ManifestChecksumAlgorithm;
+  /** Let the server check its data pages (default); failures fail the backup and leave its files. */
+  readonly verifyChecksums?: boolean;
+  /**
+   * In plain format, where each tablespace goes: its path on the server to a path here. `server-paths`: to the very
+   * paths that the server names. A tablespace that is not mapped is an error before anything is written.
+   */
+  readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
+  /** In plain format, make the backup a standby of the server: standby.signal and primary_conninfo, password included. */
+  readonly writeRecoveryConf?: boolean;
+  /** Make everything survive a crash before the backup is called done. Default true. */
+  readonly sync?: boolean;
+  /** Leave what was written when the backup fails; it has no manifest then. */
+  readonly keepOnError?: boolean;
+  /**
+   * Once the server sends, so long without a byte is an error. Default 60 000. With `walMethod: 'none'` a server that
+   * archives sends nothing while it waits for its archiver: allow for that.
+   */
+  readonly idleTimeoutMs?: number;
+  /** Aborting ends the backup with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** The same with every default filled in. */
+export interface ResolvedBackupOptions {
+  readonly connection: ConnectionConfig;
+  readonly directory: string;
+  readonly format: 'plain' | 'tar';
+  readonly walMethod: 'fetch' | 'none';
+  readonly checkpoint: 'fast' | 'spread';
+  readonly maxRateKb: number | undefined;
+  readonly label: string;
+  readonly manifest: 'yes' | 'no' | 'force-encode';
+  readonly manifestChecksums: ManifestChecksumAlgorithm;
+  readonly verifyChecksums: boolean;
+  readonly tablespaceMapping: ReadonlyMap<string, string> | 'server-paths';
+  readonly writeRecoveryConf: boolean;
+  readonly sync: boolean;
+  readonly keepOnError: boolean;
+  readonly idleTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const KNOWN_OPTIONS = new Set([
+  'connection',
+  'directory',
+  'format',
+  'walMethod',
+  'checkpoint',
+  'maxRateKb',
+  'label',
+  'manifest',
+  'manifestChecksums',
+  'verifyChecksums',
+  'tablespaceMapping',
+  'writeRecoveryConf',
+  'sync',
+  'keepOnError',
+  'idleTimeoutMs',
+  'signal',
+]);
+const DEFAULT_LABEL = 'pg-walstream base backup';
+const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
+
+/** Checks and completes what the user gave; ConfigurationError names the option at fault. */
+export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackupOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  refuseUnknown(options, KNOWN_OPTIONS, '');
+  const { label, maxRateKb, manifestChecksums } = options;
+  const format = oneOf(options.format, 'format', ['plain', 'tar'] as const, 'plain');
+  const manifest = oneOf(options.manifest, 'manifest', ['yes', 'no', 'force-encode'] as const, 'yes');
+  const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
+  if (label !== undefined && typeof label !== 'string') throw wrong('label', 'must be a string');
+  if (manifest === 'no' && manifestChecksums !== undefined) throw wrong('manifestChecksums', 'needs a manifest');
+  if (format === 'tar' && writeRecoveryConf) throw wrong('writeRecoveryConf', "needs format: 'plain'");
+  if (format === 'tar' && options.tablespaceMapping !== undefined) {
+    throw wrong('tablespaceMapping', "needs format: 'plain'; archives keep the server's paths in tablespace_map");
+  }
+  return {
+    connection: resolveConnectionConfig(options.connection),
+    directory: pathFrom(options.directory, 'directory'),
+    format,
+    walMethod: oneOf(options.walMethod, 'walMethod', ['fetch', 'none'] as const, 'fetch'),
+    checkpoint: oneOf(options.checkpoint, 'checkpoint', ['fast', 'spread'] as const, 'spread'),
+    maxRateKb:
+      maxRateKb === undefined
+        ? undefined
+        : integer(maxRateKb, 'maxRateKb', MIN_BACKUP_RATE_KB, MAX_BACKUP_RATE_KB, MAX_BACKUP_RATE_KB),
+    label: label ?? DEFAULT_LABEL,
+    manifest,
+    manifestChecksums: oneOf(
+      manifestChecksums,
+      'manifestChecksums',
+      ['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const,
+      'CRC32C',
+    ),
+    verifyChecksums: options.verifyChecksums === undefined || flag(options.verifyChecksums, 'verifyChecksums'),
+    tablespaceMapping: mappingFrom(options.tablespaceMapping),
+    writeRecoveryConf,
+    sync: options.sync === undefined || flag(options.sync, 'sync'),
+    keepOnError: flag(options.keepOnError, 'keepOnError'),
+    idleTimeoutMs: integer(options.idleTimeoutMs, 'idleTimeoutMs', 10, MAX_TIMER_MS, DEFAULT_IDLE_TIMEOUT_MS),
+    signal: signalFrom(options.signal),
+  };
+}
+
+function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyMap<string, string> | 'server-paths' {
+  if (mapping === 'server-paths') return mapping;
+  if (mapping !== undefined && (typeof mapping !== 'object' || mapping === null)) {
+    throw wrong('tablespaceMapping', "must be an object from paths to paths, or 'server-paths'");
+  }
+  return new Map(
+    Object.entries(mapping ?? {}).map(([from, to]) => {
+      const option = `tablespaceMapping[${JSON.stringify(from)}]`;
+      // What a link says must hold wherever the server is started from.
+      if (typeof to !== 'string' || !isAbsolute(to)) throw wrong(option, 'must be an absolute path');
+      return [from, pathFrom(to, option)];
+    }),
+  );
+}
+
+function pathFrom(path: string, option: string): string {
+  if (typeof path !== 'string' || path === '' || path.includes('\0'))
+    throw wrong(option, 'must be the path of a folder');
+  return resolvePath(path);
+}
