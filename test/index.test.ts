@@ -7,6 +7,7 @@ import * as pgoutput from '../src/pgoutput/index.js';
 /** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
 const NAMES = [
   'AuthenticationError',
+  'BackupError',
   'BeginEvent',
   'BeginPrepareEvent',
   'CommitEvent',
@@ -39,6 +40,7 @@ const NAMES = [
   'TypeEvent',
   'UNCHANGED',
   'UpdateEvent',
+  'WalReceiver',
   'WalStream',
   'WalStreamError',
   'WorkerError',
@@ -54,6 +56,7 @@ const NAMES = [
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'verifyBackup',
 ];
 
 const PGOUTPUT_NAMES = [
