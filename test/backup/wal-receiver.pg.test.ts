@@ -218,31 +218,25 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     if (tool === undefined) return t.skip('pg_receivewal is not installed');
     if ((await toolMajor(tool)) < PG_MAJOR) return t.skip('pg_receivewal is older than the server');
     const [ours, theirs] = [await temporaryFolder(t), await temporaryFolder(t)];
-    await sql(server(), "SELECT pg_create_physical_replication_slot('both', true)");
+    const child = spawn(tool, ['-D', theirs, '-d', connection(), '--no-loop']);
+    t.after(() => child.kill('SIGKILL'));
+    await eventually(
+      'pg_receivewal',
+      async () => (await sql(server(), 'SELECT 1 FROM pg_stat_replication')).length > 0,
+    );
+    await sql(server(), 'SELECT pg_switch_wal()');
     const startLsn = await walEnd(server());
     const endLsn = await writeSegments(server());
     await new WalReceiver({ connection: connection(), directory: ours, startLsn, endLsn }).run();
-    const child = spawn(tool, [
-      '-D',
-      theirs,
-      '-d',
-      connection(),
-      '-S',
-      'both',
-      '--endpos',
-      Lsn.format(endLsn),
-      '--no-loop',
-    ]);
-    // It ends at its endpos only when more comes.
-    const pokes = setInterval(() => void sql(server(), 'SELECT pg_switch_wal()').catch(() => {}), 500);
-    await new Promise((resolve) => child.on('exit', resolve));
-    clearInterval(pokes);
     const complete = (await readdir(ours)).filter((name) => !name.endsWith('.partial'));
     assert.ok(complete.length >= 3);
+    await eventually('its segments', async () => {
+      const names = new Set(await readdir(theirs));
+      return complete.every((name) => names.has(name));
+    });
     for (const name of complete) {
       assert.ok((await readFile(join(ours, name))).equals(await readFile(join(theirs, name))), name);
     }
-    await sql(server(), "SELECT pg_drop_replication_slot('both')");
   });
 });
 
