@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../errors.js';
@@ -78,21 +79,19 @@ export class SegmentWriter {
     );
     this.#path = join(this.#directory, name);
     const path = `${this.#path}${PARTIAL_SUFFIX}`;
-    const file = await open(path, 'a+', SEGMENT_MODE);
-    await file.close();
-    const segment = await open(path, 'r+');
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT, SEGMENT_MODE);
     try {
-      const { size } = await segment.stat();
-      // One that was left when its zeros were written is made anew: all of it comes again.
+      const { size } = await file.stat();
+      // One that was left when its zeros were written is filled anew: all of it comes again.
       if (size !== this.#segmentBytes) {
-        await segment.truncate(0);
-        for (let at = 0; at < this.#segmentBytes; at += ZEROS.length) await writeAll(segment, ZEROS, at);
-        await segment.sync();
+        for (let at = 0; at < this.#segmentBytes; at += ZEROS.length) await writeAll(file, ZEROS, at);
+        if (size > this.#segmentBytes) await file.truncate(this.#segmentBytes);
+        await file.sync();
         await syncFolder(this.#directory);
       }
-      return segment;
+      return file;
     } catch (error) {
-      await segment.close();
+      await file.close();
       throw error;
     }
   }

@@ -49,6 +49,8 @@ export class WalCopy implements CopyBothHandler {
   #next: WalStart | undefined;
   #over = false;
   #failed = false;
+  /** Nothing may be written behind a gap. */
+  #broken = false;
   #heardAt = performance.now();
   #checkedAt = this.#heardAt;
   #replyRequested = false;
@@ -175,9 +177,12 @@ export class WalCopy implements CopyBothHandler {
   }
 
   #writeOn(): void {
-    if (this.#writing !== undefined || (this.#waiting.length === 0 && !this.#syncWanted)) return;
+    if (this.#broken || this.#writing !== undefined || (this.#waiting.length === 0 && !this.#syncWanted)) return;
     this.#writing = this.#write()
-      .catch((error: unknown) => this.#end(error))
+      .catch((error: unknown) => {
+        this.#broken = true;
+        this.#end(error);
+      })
       .finally(() => {
         this.#writing = undefined;
         this.#finishWhenWritten();
@@ -207,7 +212,7 @@ export class WalCopy implements CopyBothHandler {
   }
 
   #finishWhenWritten(): void {
-    if (!this.#over || this.#writing !== undefined) return;
+    if (!this.#over || this.#broken || this.#writing !== undefined) return;
     if (this.#waiting.length > 0) this.#writeOn();
     else this.#settle.resolve(this.#next);
   }

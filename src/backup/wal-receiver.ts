@@ -1,9 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { slotErrorFrom, slotMissingError } from '../catalog/slot-errors.js';
 import { PgConnection } from '../connection/pg-connection.js';
 import type { SystemIdentity } from '../connection/system-identity.js';
-import { BackupError, ConfigurationError, ServerError } from '../errors.js';
+import { BackupError, ConfigurationError, ServerError, SlotError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { createReplicationSlot, readReplicationSlot, timelineHistory } from '../protocol/commands.js';
 import { SegmentWriter, writeDurably } from './segment-writer.js';
@@ -19,6 +20,9 @@ import { historyFileName, parseSegmentSize, segmentStart } from './wal-segment.j
 
 const DUPLICATE_OBJECT = '42710';
 const READS_SLOTS_SINCE = 150_000;
+/** How often a slot that our last connection used is tried for the next timeline. */
+const MAX_SWITCH_ATTEMPTS = 50;
+const SWITCH_DELAY_MS = 100;
 
 /** How far the WAL was received. */
 export interface WalReceiverResult {
@@ -65,6 +69,7 @@ export class WalReceiver {
     const { endLsn, signal } = this.#options;
     const files = await this.#listFiles();
     let start: WalStart | undefined;
+    let switchAttempts = 0;
     for (;;) {
       const connection = await PgConnection.connect(this.#options.connection, { mode: 'physical', signal });
       const opened = await this.#open(connection, files, start).catch(async (error: unknown) => {
@@ -78,7 +83,16 @@ export class WalReceiver {
         return { timeline, endLsn: writer.writtenLsn };
       }
       this.#copy = new WalCopy(this.#options, writer);
-      const next = await this.#copy.run(connection, timeline, feedbackIntervalMs);
+      let next: WalStart | undefined;
+      try {
+        next = await this.#copy.run(connection, timeline, feedbackIntervalMs);
+      } catch (error) {
+        // The server may not have noticed yet that our connection of the timeline before has ended.
+        const ours = start !== undefined && error instanceof SlotError && error.reason === 'in-use';
+        if (!ours || ++switchAttempts > MAX_SWITCH_ATTEMPTS) throw error;
+        await delay(SWITCH_DELAY_MS, undefined, { signal });
+        continue;
+      }
       if (next === undefined || this.#stopped) return { timeline, endLsn: writer.writtenLsn };
       if (next.timeline <= timeline || next.startLsn > writer.writtenLsn) {
         throw new BackupError(`timeline ${timeline} is followed by ${next.timeline} at ${Lsn.format(next.startLsn)}`, {

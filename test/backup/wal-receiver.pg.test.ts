@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -51,6 +51,12 @@ async function compareSegments(server: EmbeddedServer, directory: string, end: b
     }
   }
   return names;
+}
+
+/** Of the first timeline. */
+function segmentFileName(lsn: bigint): string {
+  const hex = (part: bigint) => part.toString(16).toUpperCase().padStart(8, '0');
+  return `00000001${hex(lsn >> 32n)}${hex((lsn & 0xffff_ffffn) >> 24n)}`;
 }
 
 async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
@@ -187,8 +193,7 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
   test('a folder that cannot be written to is an error that names it', async (t) => {
     const directory = await temporaryFolder(t);
     const endLsn = await walEnd(server());
-    const name = `00000001${(endLsn >> 32n).toString(16).padStart(8, '0')}${((endLsn & 0xffff_ffffn) >> 24n).toString(16).padStart(8, '0')}`;
-    await mkdir(join(directory, `${name.toUpperCase()}.partial`));
+    await mkdir(join(directory, `${segmentFileName(endLsn)}.partial`));
     const receiver = new WalReceiver({ connection: connection(), directory, startLsn: endLsn, endLsn });
     await assert.rejects(receiver.run(), (error) => {
       assert.ok(error instanceof BackupError, String(error));
@@ -197,6 +202,22 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     });
     const nowhere = new WalReceiver({ connection: connection(), directory: join(directory, 'nowhere') });
     await assert.rejects(nowhere.run(), ConfigurationError);
+  });
+
+  test('a full disk is an error that says so, and nothing is taken for received', async (t) => {
+    const directory = await temporaryFolder(t);
+    const startLsn = await walEnd(server());
+    const endLsn = await writeSegments(server());
+    const partial = join(directory, `${segmentFileName(startLsn)}.partial`);
+    await symlink('/dev/full', partial);
+    const receiver = new WalReceiver({ connection: connection(), directory, startLsn, endLsn });
+    await assert.rejects(receiver.run(), (error) => {
+      assert.ok(error instanceof BackupError, String(error));
+      assert.equal(error.path, partial);
+      assert.match(error.message, /ENOSPC/);
+      return true;
+    });
+    assert.deepEqual(await readdir(directory), [`${segmentFileName(startLsn)}.partial`]);
   });
 
   test('an abort rejects with its reason, and what was received stays', async (t) => {
@@ -258,7 +279,8 @@ test('a timeline that ends is followed by the next', async (t) => {
   await sql(server, 'SELECT pg_switch_wal()');
   await write(server, 10);
   const endLsn = await walEnd(server);
-  const result = await new WalReceiver({ connection: server.connectionString(), directory, endLsn }).run();
+  const slot = { name: 'switched', create: 'if-missing' } as const;
+  const result = await new WalReceiver({ connection: server.connectionString(), directory, slot, endLsn }).run();
   assert.equal(result.timeline, 2);
   const names = await compareSegments(server, directory, endLsn);
   assert.ok(names.includes('00000002.history'));
