@@ -8,7 +8,7 @@ import { verifyWalRange } from '../../src/backup/verify-wal.js';
 import { WalReceiver } from '../../src/backup/wal-receiver.js';
 import { WalDirectory } from '../../src/backup/wal-source.js';
 import type { EmbeddedServer } from '../../src/cli/embedded-server.js';
-import { BackupError, ConfigurationError, ConnectionError, SlotError } from '../../src/errors.js';
+import { BackupError, ConfigurationError, ConnectionError, SlotError, TimeoutError } from '../../src/errors.js';
 import { Lsn } from '../../src/lsn.js';
 import { TcpProxy } from '../stream/tcp-proxy.js';
 import { findClientTool, toolMajor } from '../support/client-tools.js';
@@ -202,6 +202,17 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     });
     const nowhere = new WalReceiver({ connection: connection(), directory: join(directory, 'nowhere') });
     await assert.rejects(nowhere.run(), ConfigurationError);
+  });
+
+  test('a server that says nothing is lost in time', async (t) => {
+    const directory = await temporaryFolder(t);
+    const proxy = await TcpProxy.open(t, server().port);
+    const receiver = new WalReceiver({ connection: proxy.connectionString(), directory, livenessTimeoutMs: 400 });
+    const running = receiver.run();
+    running.catch(() => {});
+    await eventually('a segment', async () => (await readdir(directory)).length > 0);
+    proxy.silence();
+    await assert.rejects(running, (error) => error instanceof TimeoutError && error.retryable);
   });
 
   test('a full disk is an error that says so, and nothing is taken for received', async (t) => {

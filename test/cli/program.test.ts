@@ -11,6 +11,8 @@ test('--version says the version of the package', async () => {
 for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <format>/s],
+  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -45,6 +47,10 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [[...stream, '--max-events', '0'], /'--max-events <n>' argument '0' is invalid. Expected a whole number from 1/],
     [[...stream, '--max-events', '1e3'], /'--max-events <n>' argument '1e3' is invalid/],
     [[...stream, '--table', 'orders'], /'--table <schema.table>' argument 'orders' is invalid. Expected schema.table/],
+    [['verifybackup'], "pg-walstream: missing required argument 'directory'"],
+    [['verifybackup', 'd', '--format', 'zip'], /Allowed choices are plain, tar/],
+    [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
+    [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {
