@@ -8,7 +8,7 @@ const layers = require('./test/architecture/layers.json');
 const ANY_LAYER = '^dist/(src|workers|examples)/';
 const files = (layer) => (/^(workers|examples)$/.test(layer) ? `^dist/${layer}/` : `^dist/src/${layer}(/|\\.js$)`);
 // A package is a path when it is installed and a bare name when it is not; our own is what its exports lead to.
-const OWN_EXPORTS = '^dist/src/(index|pgoutput/index)\\.js$';
+const OWN_EXPORTS = '^dist/src/(index|pgoutput/index|testing/index)\\.js$';
 const packages = (name) => (name === 'pg-walstream' ? OWN_EXPORTS : `(^|node_modules/)${name}(/|$)`);
 
 const rulesOf = ([layer, { imports, packages: allowedPackages, builtins }]) => {

@@ -16,6 +16,8 @@ export interface BenchContext {
   readonly backlog: (shape: ShapeName) => Promise<WrittenBacklog>;
   readonly rounds: number;
   readonly rowCounts: Readonly<Record<ShapeName, number>>;
+  /** Of the replay, which lasts too short otherwise. */
+  readonly replayRowCounts: Readonly<Record<ShapeName, number>>;
   readonly workers: number | undefined;
   readonly report: Report;
   /** Tells the user what goes on. */

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 import type { Backlog, BacklogEnd } from './backlog.js';
-import { runClient } from './client-process.js';
+import { type ProcessUsage, runClient } from './client-process.js';
 import type { DrainReport, DrainRequest } from './clients/drain-request.js';
 import { KEPT_OF } from './keep-few.js';
 import { withSlotCopy } from './slot-copies.js';
@@ -46,35 +46,43 @@ export function drainWithPgLogicalReplication(source: BacklogSource): Promise<Dr
   return drainWithNode('pg-logical-replication.js', source, { read: 'rows' });
 }
 
-async function drainWithNode(file: string, source: BacklogSource, options: WalStreamDrainOptions): Promise<Drain> {
+async function drainWithNode(file: NodeClient, source: BacklogSource, options: WalStreamDrainOptions): Promise<Drain> {
   const { client, connection, backlog, end } = source;
   return withSlotCopy(client, backlog.slot, async (slot) => {
+    const { publication, shape } = backlog;
+    const { stopLsn, rowCount } = end;
     const { workers, ...rest } = options;
-    const request: DrainRequest = {
-      connection,
-      slot,
-      publication: backlog.publication,
-      stopLsn: end.stopLsn,
-      shape: backlog.shape.name,
-      ...rest,
-      ...(workers === undefined ? {} : { workers }),
-    };
-    const usage = await runClient({
-      program: process.execPath,
-      args: [fileURLToPath(new URL(`clients/${file}`, import.meta.url)), JSON.stringify(request)],
-    });
-    const report = JSON.parse(usage.output) as DrainReport;
-    checkComplete(file, options.read, report, end.rowCount);
-    return {
-      rowCount: end.rowCount,
-      streamMs: report.streamMs,
-      cpuMs: usage.cpuMs,
-      startCpuMs: report.startCpuMs,
-      peakRssBytes: usage.peakRssBytes,
-      bytesPerRead: report.bytesPerRead,
-      mainThreadShare: report.mainThreadShare,
-    };
+    const request = { connection, slot, publication, stopLsn, shape: shape.name, ...rest };
+    const { report, usage } = await runDrain(file, request, workers, rowCount);
+    return { ...drainOf(report, rowCount), cpuMs: usage.cpuMs, peakRssBytes: usage.peakRssBytes };
   });
+}
+
+export type NodeClient = 'walstream.js' | 'pg-logical-replication.js';
+
+/** Has a client drain in a process of its own, and checks that it had every row. */
+export async function runDrain(
+  file: NodeClient,
+  request: DrainRequest,
+  workers: number | undefined,
+  rowCount: number,
+): Promise<{ readonly report: DrainReport; readonly usage: ProcessUsage }> {
+  const usage = await runClient({
+    program: process.execPath,
+    args: [
+      fileURLToPath(new URL(`clients/${file}`, import.meta.url)),
+      JSON.stringify({ ...request, ...(workers !== undefined && { workers }) } satisfies DrainRequest),
+    ],
+  });
+  const report = JSON.parse(usage.output) as DrainReport;
+  checkComplete(file, request.read, report, rowCount);
+  return { report, usage };
+}
+
+/** As the client itself has seen it. */
+export function drainOf(report: DrainReport, rowCount: number): Omit<Drain, 'peakRssBytes'> {
+  const { streamMs, startCpuMs, streamCpuMs, bytesPerRead, mainThreadShare } = report;
+  return { rowCount, streamMs, cpuMs: streamCpuMs, startCpuMs, bytesPerRead, mainThreadShare };
 }
 
 /** A fast client that loses rows proves nothing. */

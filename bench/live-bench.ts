@@ -3,6 +3,16 @@ import { promisify } from 'node:util';
 import { Backlog } from './backlog.js';
 import type { BenchContext, WrittenBacklog } from './bench-context.js';
 import {
+  type Contestant,
+  type ContestResult,
+  changesPerSecond,
+  cpuUsPerChange,
+  drainInTurn,
+  megabytes,
+  rateRatio,
+  spreadOfKnown,
+} from './contest.js';
+import {
   type BacklogSource,
   type Drain,
   drainInServer,
@@ -24,8 +34,6 @@ const MAX_CPU_US: Readonly<Record<ShapeName, number>> = { narrow: 1, mixed: 2 };
 const MIN_BYTES_PER_READ = 256 * 1024;
 
 const execute = promisify(execFile);
-
-type Contestant = readonly [name: string, drain: () => Promise<Drain>];
 
 /** The same backlog, drained in turn by everyone. */
 export async function benchLive(context: BenchContext): Promise<void> {
@@ -70,14 +78,7 @@ async function benchBacklog(context: BenchContext, title: string, { backlog, end
   if (pgRecvlogical !== undefined) {
     contestants.splice(2, 0, [PG_RECVLOGICAL, () => drainWithPgRecvlogical(pgRecvlogical, source)]);
   }
-  const drains = new Map<string, Drain[]>(contestants.map(([name]) => [name, []]));
-  for (let round = 1; round <= rounds; round++) {
-    for (const [name, drain] of contestants) {
-      const result = await drain();
-      drains.get(name)?.push(result);
-      progress(`${title}, round ${round}: ${name}: ${Math.round(changesPerSecond(result))} changes/s`);
-    }
-  }
+  const drains = await drainInTurn(title, contestants, rounds, progress);
   const rows = [...drains].map(([name, results]) => rowOf(name, results));
   context.report.tables.push({ title: `live drain, ${end.rowCount} rows, ${title}`, rows });
   judge(context, title, backlog.shape.name, drains);
@@ -102,23 +103,13 @@ function rowOf(name: string, drains: readonly Drain[]): TableRow {
   return { name, figures };
 }
 
-function judge(
-  context: BenchContext,
-  title: string,
-  shape: ShapeName,
-  drains: ReadonlyMap<string, readonly Drain[]>,
-): void {
+function judge(context: BenchContext, title: string, shape: ShapeName, drains: ContestResult): void {
   const { verdicts } = context.report;
   const own = drains.get(THIS_ENGINE) ?? [];
-  const ratio = (other: string) => {
-    const others = drains.get(other) ?? [];
-    // Round by round, so that what slows a whole round down weighs on both sides.
-    return spreadOf(own.map((drain, round) => changesPerSecond(drain) / changesPerSecond(others[round] ?? drain)));
-  };
   if (drains.has(PG_RECVLOGICAL)) {
     verdicts.push({
       name: `${title}: rate, as a multiple of pg_recvlogical's`,
-      value: ratio(PG_RECVLOGICAL).median,
+      value: rateRatio(drains, THIS_ENGINE, PG_RECVLOGICAL).median,
       bound: 'at least',
       target: 1.5,
       unit: '',
@@ -127,7 +118,7 @@ function judge(
   verdicts.push(
     {
       name: `${title}: rate, as a share of the server's own`,
-      value: ratio(SERVER).median,
+      value: rateRatio(drains, THIS_ENGINE, SERVER).median,
       bound: 'at least',
       target: 0.8,
       unit: '',
@@ -147,21 +138,4 @@ function judge(
       unit: 'KiB',
     },
   );
-}
-
-function changesPerSecond({ rowCount, streamMs }: Drain): number {
-  return rowCount / (streamMs / 1000);
-}
-
-function cpuUsPerChange({ cpuMs, rowCount }: Drain): number {
-  return (cpuMs * 1000) / rowCount;
-}
-
-function megabytes(bytes: number | undefined): number | undefined {
-  return bytes === undefined ? undefined : bytes / 1e6;
-}
-
-function spreadOfKnown(values: readonly (number | undefined)[]): Spread | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : spreadOf(known);
 }

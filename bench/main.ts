@@ -7,6 +7,7 @@ import type { BenchContext, WrittenBacklog } from './bench-context.js';
 import { benchLatency } from './latency-bench.js';
 import { benchLargeTransaction, benchLive } from './live-bench.js';
 import { benchMemory } from './memory-bench.js';
+import { benchReplay } from './replay-bench.js';
 import { describeMachine, formatTable, formatVerdict, isReached, type Report } from './report.js';
 import { ROW_SHAPES, type ShapeName } from './row-shape.js';
 import { benchTransform } from './transform-bench.js';
@@ -17,17 +18,20 @@ const BENCHES = {
   transform: benchTransform,
   latency: benchLatency,
   memory: benchMemory,
+  replay: benchReplay,
 } satisfies Record<string, (context: BenchContext) => Promise<void>>;
 type BenchName = keyof typeof BENCHES;
 const BENCH_NAMES = Object.keys(BENCHES) as BenchName[];
 
 const USAGE = `npm run bench -- [${BENCH_NAMES.join(' | ')} ...] [option ...]
 
-  --rounds N        rounds in turn, of the live drain and the transform (3)
-  --rows-narrow N   rows of three columns (1000000)
-  --rows-mixed N    rows of nine columns (500000)
-  --workers N       worker threads of pg-walstream (its own default)
-  --json FILE       write everything measured to a file
+  --rounds N               rounds in turn, of the live drain, the transform and the replay (3)
+  --rows-narrow N          rows of three columns (1000000)
+  --rows-mixed N           rows of nine columns (500000)
+  --rows-replay-narrow N   the same of the replay (3000000)
+  --rows-replay-mixed N    (1500000)
+  --workers N              worker threads of pg-walstream (its own default)
+  --json FILE              write everything measured to a file
 `;
 
 /** Nothing but the drains should work while they run: no checkpoint, no autovacuum. */
@@ -45,6 +49,8 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '3' },
       'rows-narrow': { type: 'string', default: '1000000' },
       'rows-mixed': { type: 'string', default: '500000' },
+      'rows-replay-narrow': { type: 'string', default: '3000000' },
+      'rows-replay-mixed': { type: 'string', default: '1500000' },
       workers: { type: 'string' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -58,6 +64,10 @@ async function main(): Promise<void> {
   const rowCounts: Record<ShapeName, number> = {
     narrow: countFrom('--rows-narrow', values['rows-narrow']),
     mixed: countFrom('--rows-mixed', values['rows-mixed']),
+  };
+  const replayRowCounts: Record<ShapeName, number> = {
+    narrow: countFrom('--rows-replay-narrow', values['rows-replay-narrow']),
+    mixed: countFrom('--rows-replay-mixed', values['rows-replay-mixed']),
   };
   const rounds = countFrom('--rounds', values.rounds);
   const workers = values.workers === undefined ? undefined : countFrom('--workers', values.workers);
@@ -85,6 +95,7 @@ async function main(): Promise<void> {
       },
       rounds,
       rowCounts,
+      replayRowCounts,
       workers,
       report,
       progress: (line) => process.stderr.write(`${line}\n`),

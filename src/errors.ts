@@ -98,6 +98,8 @@ export interface ServerErrorDetails {
   readonly severity: string;
   readonly detail?: string;
   readonly hint?: string;
+  /** Of the change that the server was decoding. */
+  readonly lsn?: bigint;
   readonly cause?: unknown;
 }
 
@@ -108,6 +110,8 @@ export class ServerError extends WalStreamError {
   readonly severity: string;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  /** Of the change that the server was decoding when it failed. */
+  readonly lsn: bigint | undefined;
 
   constructor(message: string, details: ServerErrorDetails) {
     super(message, isRetryableSqlState(details.sqlState), details.cause);
@@ -115,6 +119,7 @@ export class ServerError extends WalStreamError {
     this.severity = details.severity;
     this.detail = details.detail;
     this.hint = details.hint;
+    this.lsn = details.lsn;
   }
 }
 
@@ -146,6 +151,10 @@ export interface WireLocation {
   /** `walStart` of the message. */
   readonly lsn?: bigint;
   readonly relationId?: number;
+  /** `schema.table` of the row change, where known. */
+  readonly relation?: string;
+  /** Name of the column, where the fault lies in one value. */
+  readonly column?: string;
   readonly cause?: unknown;
 }
 
@@ -169,9 +178,19 @@ export class ProtocolError extends WireError {
   readonly code = 'ERR_PROTOCOL';
 }
 
-/** A pgoutput message or a value in it that cannot be decoded. */
+/** A pgoutput message or a value in it that cannot be decoded. Nothing from its position on is delivered. */
 export class DecodeError extends WireError {
   readonly code = 'ERR_DECODE';
+  /** `schema.table` of the row change, where known. */
+  readonly relation: string | undefined;
+  /** Name of the column, where the fault lies in one value. */
+  readonly column: string | undefined;
+
+  constructor(message: string, location: WireLocation) {
+    super(message, location);
+    this.relation = location.relation;
+    this.column = location.column;
+  }
 }
 
 /**

@@ -94,6 +94,7 @@ export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relat
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
 export type { WalBatch } from './pgoutput/wal-batch.js';
+export { AppliedPosition, type AppliedPositionOptions, type SqlClient } from './stream/applied-position.js';
 export type { RawMessage } from './stream/raw-batch.js';
 export type { ConnectionLost, ConnectionResumed } from './stream/stream-channels.js';
 export type { WalStreamStats } from './stream/stream-stats.js';

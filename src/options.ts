@@ -78,6 +78,9 @@ export interface WalStreamOptions {
    * Large transactions, beyond the server's `logical_decoding_work_mem`, before they commit: in blocks between
    * streamStart and streamStop, ended by streamCommit, streamAbort or streamPrepare. `on` (PostgreSQL 14+), `parallel`
    * (16+: streamAbort says where and when). Default: `off`, every change belongs to a committed transaction.
+   *
+   * A connection that is lost within a block leaves it without its streamStop. What was streamed and has not ended comes
+   * again, from a streamStart that `isFirst`; place changes by their `xid`, and drop what they had then.
    */
   readonly streaming?: 'off' | 'on' | 'parallel';
   /**
@@ -131,6 +134,12 @@ export interface WalStreamOptions {
   readonly spill?: SpillOptions;
   /** `auto` (default) acknowledges what the consumer has come back from; `manual` what is given to `ack()`. */
   readonly ack?: 'auto' | 'manual';
+  /**
+   * Called before the slot is moved on over WAL that holds nothing for this stream, with the position; the server is
+   * told when what it returns has resolved. For consumers that keep their position themselves, who would else find the
+   * slot ahead of it. One call at a time; an error ends the stream.
+   */
+  readonly beforeIdleAck?: (lsn: bigint) => unknown;
   /** How often the server is told how far the consumer is. Default: 1 000; never beyond wal_sender_timeout / 4. */
   readonly feedbackIntervalMs?: number;
   /** A server that says nothing for so long is lost. Default: 60 000. */
@@ -175,6 +184,7 @@ export interface ResolvedStreamOptions {
   readonly transformTimeoutMs: number;
   readonly spill: Required<SpillOptions>;
   readonly ack: 'auto' | 'manual';
+  readonly beforeIdleAck: ((lsn: bigint) => unknown) | undefined;
   readonly feedbackIntervalMs: number;
   readonly livenessTimeoutMs: number;
   readonly createSlotTimeoutMs: number;
@@ -213,6 +223,7 @@ const KNOWN_OPTIONS = new Set([
   'transformTimeoutMs',
   'spill',
   'ack',
+  'beforeIdleAck',
   'feedbackIntervalMs',
   'livenessTimeoutMs',
   'createSlotTimeoutMs',
@@ -269,6 +280,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
     transformTimeoutMs: integer(options.transformTimeoutMs, 'transformTimeoutMs', 1, MAX_TIMER_MS, 30_000),
     spill: spillFrom(options.spill),
     ack: oneOf(options.ack, 'ack', ['auto', 'manual'] as const, 'auto'),
+    beforeIdleAck: callback(options.beforeIdleAck, 'beforeIdleAck'),
     feedbackIntervalMs: integer(options.feedbackIntervalMs, 'feedbackIntervalMs', 10, MAX_TIMER_MS, 1_000),
     livenessTimeoutMs: integer(options.livenessTimeoutMs, 'livenessTimeoutMs', 100, MAX_TIMER_MS, 60_000),
     createSlotTimeoutMs: integer(
@@ -418,6 +430,11 @@ function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
 function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
   return signal;
+}
+
+function callback<T>(value: T | undefined, option: string): T | undefined {
+  if (value !== undefined && typeof value !== 'function') throw wrong(option, 'must be a function');
+  return value;
 }
 
 function flag(value: boolean | undefined, option: string): boolean {

@@ -62,6 +62,8 @@ describe('what was built', () => {
       'src/lsn/planted.js': { source: "import './planted.js';", rule: 'no cycles' },
       'examples/planted.js': { source: "import '../src/stream/planted.js';", rule: 'examples: layers' },
       'examples/planted-pg.js': { source: "import 'pg';", rule: 'examples: packages' },
+      'src/testing/planted.js': { source: "import '../connection/planted.js';", rule: 'testing: layers' },
+      'src/cli/planted-testing.js': { source: "import '../testing/planted.js';", rule: 'cli: layers' },
       'src/cli/planted.js': { source: "import '../../examples/planted.js';", rule: 'cli: layers' },
       'workers/planted.js': { source: "import '../src/connection/planted.js';", rule: 'workers: layers' },
       'workers/planted-stream.js': { source: "export * from '../src/stream/planted.js';", rule: 'workers: layers' },

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import * as main from '../src/index.js';
 import * as pgoutput from '../src/pgoutput/index.js';
+import * as testing from '../src/testing/index.js';
 
 /** What users can import is a promise: it grows on purpose only, and shrinks never by accident. */
 const NAMES = [
+  'AppliedPosition',
   'AuthenticationError',
   'BackupError',
   'BeginEvent',
@@ -70,6 +72,19 @@ const PGOUTPUT_NAMES = [
   'rowFromTuple',
 ];
 
+const TESTING_NAMES = [
+  'ConfigurationError',
+  'FakeSlot',
+  'FakeWalSender',
+  'TapeRelation',
+  'TupleValue',
+  'UNCHANGED',
+  'WalTape',
+  'emitMessage',
+  'savepoint',
+  'truncate',
+];
+
 suite('public exports', () => {
   test('pg-walstream', () => {
     assert.deepEqual(Object.keys(main).sort(), NAMES);
@@ -77,6 +92,10 @@ suite('public exports', () => {
 
   test('pg-walstream/pgoutput', () => {
     assert.deepEqual(Object.keys(pgoutput).sort(), PGOUTPUT_NAMES);
+  });
+
+  test('pg-walstream/testing', () => {
+    assert.deepEqual(Object.keys(testing).sort(), TESTING_NAMES);
   });
 
   test("package.json names files that are built, by the package's own name", async () => {
@@ -90,6 +109,7 @@ suite('public exports', () => {
     const self = await import(manifest.name);
     assert.equal(self.WalStream, main.WalStream);
     assert.deepEqual(Object.keys(await import(`${manifest.name}/pgoutput`)), Object.keys(pgoutput));
+    assert.deepEqual(Object.keys(await import(`${manifest.name}/testing`)), Object.keys(testing));
     await assert.rejects(import(`${manifest.name}/dist/src/options.js`), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
   });
 

@@ -1,5 +1,6 @@
 import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
 import * as pgoutput from 'pg-walstream/pgoutput';
+import { FakeWalSender, type Fault, WalTape } from 'pg-walstream/testing';
 
 const stream = new WalStream({ slot: 'smoke', publications: ['smoke'], workers: 2 });
 
@@ -18,3 +19,8 @@ function describe(event: WalEvent): bigint | undefined {
 }
 
 export const names: string[] = Object.keys(pgoutput);
+
+export async function fakeConnection(...faults: Fault[]): Promise<string> {
+  await using sender = await FakeWalSender.listen({ wal: new WalTape(), slots: ['smoke'], faults });
+  return sender.connectionString({ sslmode: 'disable' });
+}

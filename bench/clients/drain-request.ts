@@ -10,6 +10,8 @@ export interface DrainRequest {
   /** `rows`: every column of every row. `packed`: events only, rows untouched. `transform`: few rows leave the workers. */
   readonly read: 'rows' | 'packed' | 'transform';
   readonly workers?: number;
+  /** Drained first, in the same process, and not measured. */
+  readonly warmUpSlot?: string;
   /** Reads nothing for `stallMs` once so many rows have come. */
   readonly stallAfterRows?: number;
   readonly stallMs?: number;
@@ -21,6 +23,8 @@ export interface DrainReport {
   readonly streamMs: number;
   /** User and system time of the process before that. */
   readonly startCpuMs: number;
+  /** The same from then on. */
+  readonly streamCpuMs: number;
   readonly rowCount: number;
   /** Sum of the ids of all rows that were read. */
   readonly idSum: number;

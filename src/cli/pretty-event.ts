@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { Lsn, type RowEvent, UNCHANGED, type WalEvent } from '../index.js';
+import { Lsn, type PreparedTransaction, type RowEvent, type Transaction, UNCHANGED, type WalEvent } from '../index.js';
 import type { Palette } from './palette.js';
 
 /** A value longer than this is cut: pretty is for reading, jsonl for keeping. */
@@ -61,6 +61,27 @@ export function prettyEvent(event: WalEvent, palette: Palette): string {
     default:
       return event satisfies never;
   }
+}
+
+/** The line before the changes of a whole transaction, and one for its origin. */
+export function prettyTransactionStart(transaction: Transaction | PreparedTransaction, palette: Palette): string {
+  const { bold, dim, cyan } = palette;
+  const { xid, origin } = transaction;
+  const start =
+    transaction.kind === 'transaction'
+      ? `${bold('transaction')} ${dim(`xid ${xid}  ${transaction.commitTime.toISOString()}`)}`
+      : `${bold('prepared')} ${name(transaction.gid)} ${dim(`xid ${xid}  ${transaction.prepareTime.toISOString()}`)}`;
+  if (origin === undefined) return start;
+  return `${start}\n  ${cyan('origin')} ${name(origin.name)} ${dim(Lsn.format(origin.originLsn))}`;
+}
+
+/** The line after the changes of a whole transaction. */
+export function prettyTransactionEnd(transaction: Transaction | PreparedTransaction, { bold, dim }: Palette): string {
+  if (transaction.kind === 'transaction') {
+    return `${bold('commit')} ${dim(`xid ${transaction.xid}  up to ${Lsn.format(transaction.commitEndLsn)}`)}`;
+  }
+  const { gid, xid, prepareEndLsn } = transaction;
+  return `${bold('prepare')} ${name(gid)} ${dim(`xid ${xid}  up to ${Lsn.format(prepareEndLsn)}`)}`;
 }
 
 function change(event: RowEvent, { dim }: Palette): string {

@@ -48,7 +48,12 @@ function streamProgram(parent: Command): Command {
     .option('--temporary', 'create the slot for this run only; it is gone afterwards')
     .option('--start-lsn <lsn>', 'start here (X/Y) instead of where the slot was acknowledged', flagValue(LSN_VALUE))
     .option('--stop-lsn <lsn>', 'end after the transaction that reaches this position', flagValue(LSN_VALUE))
-    .option('--max-events <n>', 'end after so many printed events', flagValue(COUNT_VALUE))
+    .option(
+      '--max-events <n>',
+      'end after so many printed events; with --transactions, transactions',
+      flagValue(COUNT_VALUE),
+    )
+    .option('--transactions', 'print whole transactions, a line of jsonl each; large ones wait on disk')
     .option(
       '--table <schema.table>',
       'print only changes of this table; repeatable',
@@ -64,6 +69,11 @@ function streamProgram(parent: Command): Command {
       flagValue(PROTO_VERSION_VALUE),
     )
     .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
+    .addOption(
+      new Option('--record <file>', 'write what the server sends to this new file, for pg-walstream/testing').conflicts(
+        ['format', 'table', 'maxEvents'],
+      ),
+    )
     .option('--rate', 'show rates and lag on stderr every second')
     .option('--stats', 'say on stderr at the end what was done')
     .addHelpText('after', STREAM_NOTES)
@@ -162,7 +172,10 @@ const STREAM_NOTES = `
 A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.
 With --table, transactions that change none of the tables are not printed, nor are messages; they are acknowledged
 all the same. Of streamed transactions --table prints the changes of the tables and how the transactions end.
+With --transactions nothing is printed of a transaction that does not commit (or prepare, with --two-phase), and
+--streaming only has large ones received early. A line without a newline at its end was not finished: it comes again.
 Tables are spelled as in the catalog, with double quotes where a name has a dot.
+With --record nothing is printed; a transaction is acknowledged once the file has it. The file holds the rows.
 A password is better kept in DATABASE_URL, PGPASSWORD or ~/.pgpass than in --dsn, which other users can see.
 Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once.
 

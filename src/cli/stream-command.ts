@@ -13,8 +13,10 @@ import { LiveLine } from './live-line.js';
 import { Output, OutputClosedError } from './output.js';
 import { paletteFor } from './palette.js';
 import { formatBytes, formatCount, formatShare, RateSampler, type Rates, rateLine } from './rate-line.js';
+import { recordStream } from './record-stream.js';
 import { StopSignals } from './stop-signals.js';
 import type { TableName } from './table-name.js';
+import { TransactionPrinter, type Write } from './transaction-printer.js';
 
 /** Flags of `stream`, as commander names them. */
 export interface StreamFlags {
@@ -31,11 +33,15 @@ export interface StreamFlags {
   readonly twoPhase?: boolean;
   readonly protoVersion?: 1 | 2 | 3 | 4;
   readonly format: OutputFormat;
+  readonly transactions?: boolean;
   readonly table?: readonly TableName[];
   readonly stats?: boolean;
+  /** File that gets the messages as they came, instead of stdout the events. */
+  readonly record?: string;
 }
 
-const STOP_TIMEOUT_MS = 5_000;
+/** With the time that the server is given to end the COPY, a busy stream has ended in less than 5 s. */
+const STOP_TIMEOUT_MS = 2_000;
 const RATE_INTERVAL_MS = 1_000;
 
 /** Prints a stream until it ends, a signal stops it, or nobody reads any more. */
@@ -69,7 +75,15 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     await start(stream);
     signals.requested.removeEventListener('abort', onRequest);
     for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
-    await printStream(stream, flags, signals);
+    await consume(stream, flags, async (stop) => {
+      const { record, dsn, slot, publication } = flags;
+      if (record === undefined) {
+        await printStream(stream, flags, signals, stop);
+        return;
+      }
+      using _ = whenRequested(signals, stop);
+      await recordStream(stream, { path: record, dsn, slot, publications: publication });
+    });
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   }
@@ -92,38 +106,89 @@ async function start(stream: WalStream): Promise<void> {
   }
 }
 
-async function printStream(stream: WalStream, flags: StreamFlags, signals: StopSignals): Promise<void> {
-  const output = new Output(process.stdout);
-  const printer = new EventPrinter({
-    format: flags.format,
-    tables: flags.table ?? [],
-    maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
-    palette: paletteFor(process.stdout),
-  });
+/** Runs until the stream has ended, and shows meanwhile and at the end what is asked for. */
+async function consume(
+  stream: WalStream,
+  flags: StreamFlags,
+  consumer: (stop: () => void) => Promise<void>,
+): Promise<void> {
   const rates = new RateSampler(() => stream.stats());
   const live = new LiveLine(process.stderr);
   const timer = flags.rate ? setInterval(() => live.show(rateLine(rates.next())), RATE_INTERVAL_MS) : undefined;
-  // Should it fail, the loop does too and says why.
-  const stop = () => void stream.stop({ drain: 'transaction', timeoutMs: STOP_TIMEOUT_MS }).catch(() => {});
-  signals.requested.addEventListener('abort', stop);
-  if (signals.requested.aborted) stop();
   try {
-    for await (const batch of stream.batches()) {
-      const { text, acknowledge, full } = printer.print(batch);
-      if (text !== '') await output.write(text, signals.atOnce);
-      for (const unit of acknowledge) stream.ack(unit);
-      if (full) break;
-    }
+    // Should stopping fail, the loop does too and says why.
+    await consumer(() => void stream.stop({ drain: 'transaction', timeoutMs: STOP_TIMEOUT_MS }).catch(() => {}));
   } catch (error) {
     if (!(error instanceof OutputClosedError)) throw error;
   } finally {
     clearInterval(timer);
-    signals.requested.removeEventListener('abort', stop);
     const overall = rates.overall();
     await stream.stop({ drain: 'none' });
     live.end();
     if (flags.stats) process.stderr.write(summary(stream.stats(), overall));
   }
+}
+
+async function printStream(
+  stream: WalStream,
+  flags: StreamFlags,
+  signals: StopSignals,
+  stop: () => void,
+): Promise<void> {
+  const output = new Output(process.stdout);
+  const options = {
+    format: flags.format,
+    tables: flags.table ?? [],
+    maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
+    palette: paletteFor(process.stdout),
+  };
+  const write = (text: string) => output.write(text, signals.atOnce);
+  if (flags.transactions) await printTransactions(stream, new TransactionPrinter(options), write, stop, signals);
+  else await printEvents(stream, new EventPrinter(options), write, stop, signals);
+}
+
+async function printEvents(
+  stream: WalStream,
+  printer: EventPrinter,
+  write: Write,
+  stop: () => void,
+  signals: StopSignals,
+): Promise<void> {
+  using _ = whenRequested(signals, stop);
+  for await (const batch of stream.batches()) {
+    const { text, acknowledge, full } = printer.print(batch);
+    if (text !== '') await write(text);
+    for (const unit of acknowledge) stream.ack(unit);
+    if (full) break;
+  }
+}
+
+/** A transaction that is being written is written to its end: stopping the stream would take it off the disk. */
+async function printTransactions(
+  stream: WalStream,
+  printer: TransactionPrinter,
+  write: Write,
+  stop: () => void,
+  signals: StopSignals,
+): Promise<void> {
+  let writing = false;
+  using _ = whenRequested(signals, () => {
+    if (!writing) stop();
+  });
+  for await (const item of stream.transactions()) {
+    writing = true;
+    await printer.print(item, write);
+    stream.ack(item);
+    writing = false;
+    if (printer.full || signals.requested.aborted) break;
+  }
+}
+
+/** Calls `stop` when a signal asks for it, or has asked already. */
+function whenRequested({ requested }: StopSignals, stop: () => void): Disposable {
+  requested.addEventListener('abort', stop);
+  if (requested.aborted) stop();
+  return { [Symbol.dispose]: () => requested.removeEventListener('abort', stop) };
 }
 
 /** Says on stderr when the connection is lost, and when it is there again. */

@@ -1,4 +1,4 @@
-import type { WalEvent } from '../index.js';
+import type { ChangeEvent, WalEvent } from '../index.js';
 import type { TableName } from './table-name.js';
 
 /**
@@ -40,12 +40,11 @@ export class TableFilter {
       case 'insert':
       case 'update':
       case 'delete':
-        return this.#tables.has(keyOf(event)) ? this.#release(event) : [];
       case 'truncate':
-        return event.relations.some((relation) => this.#tables.has(keyOf(relation))) ? this.#release(event) : [];
+      case 'message':
+        return this.has(event) ? this.#release(event) : [];
       case 'relation':
       case 'type':
-      case 'message':
         return [];
       case 'streamCommit':
       case 'streamAbort':
@@ -55,6 +54,18 @@ export class TableFilter {
         return [event];
       default:
         return event satisfies never;
+    }
+  }
+
+  /** Whether it is a change of one of the tables. */
+  has(change: ChangeEvent): boolean {
+    switch (change.kind) {
+      case 'message':
+        return false;
+      case 'truncate':
+        return change.relations.some((relation) => this.#tables.has(keyOf(relation)));
+      default:
+        return this.#tables.has(keyOf(change));
     }
   }
 

@@ -29,6 +29,8 @@ export interface ErrorFields {
   readonly message: string;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  /** What the server was doing: of a walsender that decodes, where in the WAL. May quote statements. */
+  readonly where?: string | undefined;
 }
 
 /** What an Authentication message asks for. */

@@ -197,6 +197,7 @@ function errorFields(parsed: DatabaseError | NoticeMessage): ErrorFields {
     message: parsed.message || 'no message',
     detail: parsed.detail,
     hint: parsed.hint,
+    where: parsed.where,
   };
 }
 

@@ -13,6 +13,9 @@ import type { Transport } from './transport.js';
 /** Longest message that a stream takes, unless asked otherwise: a row with a value of 100 MB fits well. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
+/** A server that asks for replies without end, and reads none, is not to fill our memory. */
+const MAX_UNSENT_MESSAGES = 64;
+
 /** Gets what the server sends. Offsets are into the slab that is named, and hold until its `onSlabEnd`. */
 export interface CopyBothHandler {
   /** The payload of a CopyData message. An error that it throws ends the COPY. */
@@ -53,6 +56,8 @@ export class CopyBoth implements SlabReaderHandler {
   #bytesRead = 0;
   #reads = 0;
   #rows = 0;
+  /** Messages that the kernel has not taken yet. */
+  #unsent = 0;
 
   /** Sends the command (START_REPLICATION) and waits until the server streams. The connection is used up. */
   static async start(
@@ -124,8 +129,17 @@ export class CopyBoth implements SlabReaderHandler {
     this.#scheduler.release();
   }
 
+  /** Whether the server takes nothing more for now: it need not be told more, and what waits is bounded. */
+  get congested(): boolean {
+    return this.#unsent >= MAX_UNSENT_MESSAGES;
+  }
+
   send(payload: Buffer): void {
-    if (this.#state === 'streaming') this.#transport.write(FrontendMessage.copyData(payload));
+    if (this.#state !== 'streaming') return;
+    this.#unsent++;
+    this.#transport.write(FrontendMessage.copyData(payload), () => {
+      this.#unsent--;
+    });
   }
 
   /**

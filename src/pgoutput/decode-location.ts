@@ -7,16 +7,31 @@ export interface MessageLocation {
   readonly tag: number;
   readonly lsn: bigint;
   readonly relationId?: number;
+  /** Of a row change: its relation, and how to find the column at an offset. */
+  readonly row?: RowLocation | undefined;
 }
 
-/** Makes a parser's error name its message: offset within it, tag, LSN and relation. Any other error is not touched. */
+export interface RowLocation {
+  readonly relation: string;
+  readonly columnAt: (offset: number) => string | undefined;
+}
+
+/**
+ * Makes a parser's error name its message: offset within it, tag, LSN, relation and column. Any other error is not
+ * touched.
+ */
 export function locateDecodeError(error: unknown, message: MessageLocation): unknown {
   if (!(error instanceof DecodeError)) return error;
-  return new DecodeError(error.message, {
+  const relation = message.row?.relation;
+  const column = message.row?.columnAt(error.offset);
+  const place = column === undefined ? relation : `column ${column} of ${relation}`;
+  return new DecodeError(place === undefined ? error.message : `${place}: ${error.message}`, {
     offset: error.offset - message.start,
     tag: String.fromCharCode(message.tag),
     lsn: message.lsn,
     relationId: error.relationId ?? message.relationId,
+    ...(relation !== undefined && { relation }),
+    ...(column !== undefined && { column }),
     cause: error.cause,
   });
 }

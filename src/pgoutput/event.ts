@@ -352,7 +352,7 @@ export class TypeEvent extends EventBase {
 /** The transaction was replicated from another server. */
 export class OriginEvent extends EventBase {
   readonly name: string;
-  /** LSN of the commit on the origin. */
+  /** LSN of the commit on the origin; 0 in a transaction that is streamed, of which the server does not know it yet. */
   readonly originLsn: bigint;
 
   constructor(origin: Origin) {

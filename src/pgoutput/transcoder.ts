@@ -6,7 +6,7 @@ import { PackWriter } from '../types/pack-writer.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import type { TypeRules, TypesMode } from '../types/type-rules.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
-import { locateDecodeError } from './decode-location.js';
+import { locateDecodeError, type RowLocation } from './decode-location.js';
 import { EventIndex } from './event-index.js';
 import { MessageTag, TupleTag } from './message-tag.js';
 import { EventCode, EventFlag, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
@@ -21,13 +21,15 @@ import {
   parseStreamStop,
   STREAMED_XID_BYTES,
 } from './stream-message.js';
-import { NO_TUPLE, packKey, packRow } from './tuple.js';
+import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
 /** First byte of a packed row: msgpackr's record of structure 0. */
 export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
 const INITIAL_DATA_BYTES = 256 * 1024;
+/** Several times what a batch of ordinary rows takes. */
+const MAX_COPIED_BYTES = 1024 * 1024;
 /** Where no message is. */
 const NO_OFFSET = -1;
 
@@ -131,7 +133,8 @@ export class Transcoder {
           else this.#packMessage(tag, bytes, body, message, next);
         } catch (thrown) {
           this.#out.position = rollback;
-          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1) });
+          const row = this.#rowLocation(tag, bytes, this.#inBlock ? message + STREAMED_XID_BYTES : message, next);
+          error = locateDecodeError(thrown, { start: message, tag, lsn: bytes.readBigUInt64BE(body + 1), row });
           break;
         }
       }
@@ -141,10 +144,13 @@ export class Transcoder {
     return { index: this.#index.take(), data: this.#takeData(), relations, error };
   }
 
-  /** What was packed, in memory of its own: cut off the writer's where it fills it well, else copied. */
+  /**
+   * What was packed, in memory of its own and of just that size: it is transferred, and counts towards the reader's next
+   * garbage collection whole. Only what is large is given away with the writer's memory instead of being copied.
+   */
   #takeData(): Uint8Array<ArrayBufferLike> {
     const out = this.#out;
-    if (out.position * 4 > out.bytes.length) return out.take();
+    if (out.position > MAX_COPIED_BYTES) return out.take(INITIAL_DATA_BYTES);
     const copy = new Uint8Array(out.position);
     copy.set(out.bytes.subarray(0, out.position));
     out.position = 0;
@@ -375,6 +381,18 @@ export class Transcoder {
     this.#index.push(code, this.#lastPosition, lsnHigh, lsnLow, oldStart, newStart, this.#out.position);
   }
 
+  /** For the error of a row change, which begins at `start` but for its tag. */
+  #rowLocation(tag: number, bytes: Buffer, start: number, end: number): RowLocation | undefined {
+    if (tag !== MessageTag.insert && tag !== MessageTag.update && tag !== MessageTag.delete) return undefined;
+    if (end - start < 5) return undefined;
+    const relation = this.#current.get(bytes.readUInt32BE(start + 1))?.version.relation;
+    if (relation === undefined) return undefined;
+    return {
+      relation: `${relation.schema}.${relation.table}`,
+      columnAt: (offset) => relation.columns[columnPositionAt(bytes, start + 5, end, offset)]?.name,
+    };
+  }
+
   #planAt(bytes: Buffer, start: number, end: number): RelationPlan {
     if (end - start < 5) throw new DecodeError('row change without its relation', { offset: start });
     const id = bytes.readUInt32BE(start + 1);
@@ -393,7 +411,9 @@ const NO_TYPES: readonly TypeDescriptor[] = [];
 
 /** Types can become known better while their relation stays the same. */
 function hasTypes(plan: RelationPlan, types: readonly TypeDescriptor[]): boolean {
-  return plan.version.types === types || isDeepStrictEqual(plan.version.types, types);
+  const known = plan.version.types;
+  // Most relations need none. A worker gets a new array with every batch, and comparing in depth takes it microseconds.
+  return known === types || (known?.length === 0 && types.length === 0) || isDeepStrictEqual(known, types);
 }
 
 function writeRecord(out: PackWriter): void {

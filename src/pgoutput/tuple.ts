@@ -112,6 +112,44 @@ function skipValue(bytes: Buffer, at: number, end: number, column: number): numb
   return at + 5 + valueLength(bytes, at + 1, end);
 }
 
+/**
+ * Which column of a row change, whose tuples begin at `start`, the value around `offset` belongs to, from 0; -1 when none
+ * does. For errors: a tuple that cannot be walked so far has none.
+ */
+export function columnPositionAt(bytes: Buffer, start: number, end: number, offset: number): number {
+  let at = start;
+  while (at + 3 <= end) {
+    // The letter of the tuple, and its count.
+    const count = bytes.readUInt16BE(at + 1);
+    at += 3;
+    for (let column = 0; column < count; column++) {
+      if (at >= end) return -1;
+      const kind = bytes[at];
+      if (kind !== ColumnTag.text && kind !== ColumnTag.binary) {
+        if (offset === at) return column;
+        if (!isKnownKind(kind)) return -1;
+        at++;
+        continue;
+      }
+      const length = end - at < 5 ? -1 : bytes.readInt32BE(at + 1);
+      const next = at + 5 + length;
+      if (length < 0 || next > end) return offset >= at ? column : -1;
+      // An empty value is at fault where the next begins, unless that is.
+      if (offset < next || (length === 0 && offset === next && (next === end || isKnownKind(bytes[next])))) {
+        return offset >= at ? column : -1;
+      }
+      at = next;
+    }
+  }
+  return -1;
+}
+
+function isKnownKind(kind: number): boolean {
+  return (
+    kind === ColumnTag.text || kind === ColumnTag.binary || kind === ColumnTag.null || kind === ColumnTag.unchangedToast
+  );
+}
+
 function missingColumn(offset: number, column: number): DecodeError {
   return new DecodeError(`tuple ends before column ${column + 1}`, { offset });
 }

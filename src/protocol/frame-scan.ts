@@ -40,7 +40,7 @@ export function frameLength(bytes: Uint8Array, at: number, maxBodyBytes: number)
     throw new ProtocolError(
       length < 4
         ? `message length ${length}; at least 4 is needed`
-        : `message of ${length - 4} bytes; at most ${maxBodyBytes} are accepted (maxMessageBytes)`,
+        : `message of ${length - 4} bytes; at most ${maxBodyBytes} are accepted: raise maxMessageBytes, or keep the large column out of the publication with a column list`,
       { offset: at, tag: String.fromCharCode(bytes[at]) },
     );
   }

@@ -88,3 +88,30 @@ export function encodeStandbyStatus(positions: StandbyPositions, nowMs: number, 
   bytes[33] = replyRequested ? 1 : 0;
   return bytes;
 }
+
+export interface StandbyStatus extends StandbyPositions {
+  /** Microseconds since 2000-01-01 UTC. */
+  readonly clientTimeUs: bigint;
+  readonly replyRequested: boolean;
+}
+
+/**
+ * Reads what a client sent during the COPY, without its framing; `undefined` for what is no StandbyStatusUpdate, such
+ * as hot-standby feedback. {@link ProtocolError} when its length is wrong.
+ */
+export function parseStandbyStatus(payload: Buffer): StandbyStatus | undefined {
+  if (payload[0] !== STANDBY_STATUS_TAG) return undefined;
+  if (payload.length !== STANDBY_STATUS_BYTES) {
+    throw new ProtocolError(`standby status of ${payload.length} bytes; expected ${STANDBY_STATUS_BYTES}`, {
+      offset: 0,
+      tag: 'r',
+    });
+  }
+  return {
+    write: payload.readBigUInt64BE(1),
+    flush: payload.readBigUInt64BE(9),
+    apply: payload.readBigUInt64BE(17),
+    clientTimeUs: payload.readBigInt64BE(25),
+    replyRequested: payload[33] !== 0,
+  };
+}

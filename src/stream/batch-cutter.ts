@@ -94,6 +94,8 @@ export class BatchCutter {
   #ordinal = 0;
   /** Messages of the transaction. */
   #messageCount = 0;
+  /** Whether an Origin of the transaction came. */
+  #hasOrigin = false;
   #commitTimeUs: bigint | undefined;
   /** The transaction that was received half-way when the connection was lost. */
   #replay: TransactionReplay | undefined;
@@ -140,9 +142,19 @@ export class BatchCutter {
     return this.#commitTimeUs;
   }
 
-  /** Whether what is received may be passed over: before that, {@link cut} takes what came before. */
-  get mayReplay(): boolean {
-    return this.#replay !== undefined;
+  /** LSN of the commit or prepare record of a transaction of which the beginning was received and is to come again. */
+  get replayLsn(): bigint | undefined {
+    return this.#replay?.recordLsn;
+  }
+
+  /**
+   * Whether the message at `[body, end)` may be passed over: before that, {@link cut} takes what came before. Whatever
+   * comes before the transaction that comes again belongs into batches as ever.
+   */
+  mayPassOver(bytes: Buffer, body: number): boolean {
+    if (this.#replay === undefined) return false;
+    const tag = bytes[body + XLOG_DATA_HEADER_BYTES];
+    return this.#replay.begun || tag === MessageTag.begin || tag === MessageTag.beginPrepare;
   }
 
   /**
@@ -154,7 +166,7 @@ export class BatchCutter {
       this.#replay.restart();
     } else if (this.#transaction !== undefined && !this.#inBlock) {
       // One that is still to be judged has not left the cutter.
-      const received = { changes: this.#ordinal, messages: this.#messageCount };
+      const received = { origin: this.#hasOrigin, changes: this.#ordinal, messages: this.#messageCount };
       this.#replay = this.#unjudged === undefined ? TransactionReplay.of(this.#transaction, received) : undefined;
     }
     this.#transaction = undefined;
@@ -204,15 +216,18 @@ export class BatchCutter {
   /** Whether a message, already inspected, was received before. Then it belongs to no batch. */
   #passesOver(replay: TransactionReplay, tag: number): boolean {
     const transaction = this.#transaction;
-    // Its Commit ends the transaction; a message that stands alone before it is new.
-    if (transaction === undefined) {
-      if (replay.begun) this.#replay = undefined;
+    if (replay.begun) {
+      // Its Commit was judged with the unit that it ends.
+      if (transaction === undefined || !replay.passes(tag)) {
+        this.#replay = undefined;
+        return false;
+      }
+    } else if (transaction === undefined || this.#inBlock) {
+      // What comes before it, in blocks or alone, was not received before: it ends after what was.
+      if (replay.comesStreamed(transaction)) this.#replay = undefined;
       return false;
-    }
-    if (this.#inBlock) return false;
-    if (replay.judge(tag, transaction) === 'deliver') {
-      this.#replay = undefined;
-      return false;
+    } else {
+      replay.begin(transaction);
     }
     this.#unjudged = undefined;
     this.#changeCount = 0;
@@ -240,7 +255,6 @@ export class BatchCutter {
       this.#unjudged = { ...unjudged, start: -1 };
     }
     this.#start = -1;
-    this.#resumed = false;
     this.#changeCount = 0;
     this.#strayAborts = [];
     return batches;
@@ -264,6 +278,8 @@ export class BatchCutter {
   ): CutBatch {
     slab.hold();
     const transaction = this.#startTransaction;
+    const resumed = this.#resumed;
+    this.#resumed = false;
     return {
       position: {
         sequence: this.#sequence++,
@@ -289,7 +305,7 @@ export class BatchCutter {
       unitsThrough: this.#frontier.nextUnit,
       firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
       lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
-      resumed: this.#resumed,
+      resumed,
     };
   }
 
@@ -332,6 +348,9 @@ export class BatchCutter {
         return 'go-on';
       case MessageTag.message:
         return this.#message(bytes, start, end);
+      case MessageTag.origin:
+        this.#hasOrigin = true;
+        return 'go-on';
       default:
         return this.#inspectUncommitted(tag, bytes, body, start, end);
     }
@@ -403,6 +422,7 @@ export class BatchCutter {
     this.#transaction = transaction;
     this.#ordinal = 0;
     this.#messageCount = 0;
+    this.#hasOrigin = false;
     return 'go-on';
   }
 
@@ -446,6 +466,7 @@ export class BatchCutter {
   }
 
   #endUnit(endLsn: bigint): StopVerdict {
+    this.#replay?.end(endLsn);
     this.#frontier.receive(endLsn);
     return this.#stopLsn === undefined ? 'go-on' : judgeCommit(endLsn, this.#stopLsn);
   }
@@ -453,7 +474,9 @@ export class BatchCutter {
   /** A unit that is one message. */
   #standAlone(lsn: bigint): StopVerdict {
     const verdict = this.#stopLsn === undefined ? 'go-on' : judgeMessage(lsn, this.#stopLsn);
-    if (verdict !== 'stop-before') this.#frontier.receive(lsn);
+    if (verdict === 'stop-before') return verdict;
+    this.#replay?.end(lsn);
+    this.#frontier.receive(lsn);
     return verdict;
   }
 

@@ -22,8 +22,10 @@ import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
+import { IdleAck } from './idle-ack.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
+import type { ResumePosition } from './resume-point.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 
@@ -32,6 +34,8 @@ const FINISH_TIMEOUT_MS = 2_000;
 const LIVENESS_CHECKS_PER_TIMEOUT = 8;
 /** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
 const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
+/** A connection on which only keepalives came, for so many times the limit, was a good one. */
+const LONG_LIFE_TIMEOUTS = 4;
 
 /**
  * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
@@ -79,10 +83,13 @@ export class Intake implements StreamReceiver {
   #livenessTimeoutMs: number;
   #attachedAt = 0;
   #receivedWhenAttached = 0n;
+  #unitsWhenAttached = 0;
+  #changesWhenAttached = 0;
   #checkedAt = 0;
   #replyRequested = false;
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
+  readonly #idleAck: IdleAck | undefined;
 
   /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
   constructor(options: ResolvedStreamOptions, onLost: (error: unknown) => boolean) {
@@ -91,6 +98,13 @@ export class Intake implements StreamReceiver {
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, this.#onDecoded);
+    const { beforeIdleAck } = options;
+    if (beforeIdleAck !== undefined) {
+      const onKept = () => {
+        if (!this.#stopped) this.sendStatus(false);
+      };
+      this.#idleAck = new IdleAck(beforeIdleAck, onKept, (error) => this.end(error));
+    }
   }
 
   get inFlightBytes(): number {
@@ -138,9 +152,14 @@ export class Intake implements StreamReceiver {
     return this.#readsBefore + (this.#copy?.reads ?? 0);
   }
 
-  /** Every transaction that ends before it was received, so that a new connection can go on there. */
-  get resumeLsn(): bigint {
-    return maxLsn(this.frontier.lastReceivedLsn, this.#reported.flush);
+  /** Where a new connection goes on. */
+  get resumePosition(): ResumePosition {
+    const { lastReceivedLsn } = this.frontier;
+    return {
+      lsn: maxLsn(lastReceivedLsn, this.#reported.flush),
+      receivedLsn: lastReceivedLsn,
+      partLsn: this.#cutter.replayLsn,
+    };
   }
 
   /** Whether anything came since the connection was made, or it has lived for so long. */
@@ -154,6 +173,8 @@ export class Intake implements StreamReceiver {
     this.#copy = copy;
     this.#attachedAt = performance.now();
     this.#receivedWhenAttached = this.#received;
+    this.#unitsWhenAttached = this.frontier.nextUnit;
+    this.#changesWhenAttached = this.#changesReceived;
     this.#shutdown = new ShutdownWatch(walSenderTimeoutMs);
     this.#reported = { write: confirmedFlushLsn, flush: confirmedFlushLsn, apply: confirmedFlushLsn };
     this.#heardAt = performance.now();
@@ -218,14 +239,21 @@ export class Intake implements StreamReceiver {
 
   /** Tells the server how far the consumer is. */
   sendStatus(replyRequested: boolean): void {
-    const positions = standbyPositions({
+    if (this.#copy?.congested) return;
+    const idleAck = this.#idleAck;
+    const facts = {
       received: this.#received,
       keepalive: this.#keepalive,
       acknowledged: this.frontier.lsn,
       unfinishedUnits: this.frontier.unfinished,
       inTransaction: this.#cutter.inTransaction,
       reported: this.#reported,
-    });
+    };
+    if (idleAck !== undefined && !this.#stopped) {
+      const { flush } = standbyPositions(facts);
+      if (flush > facts.acknowledged && flush > facts.reported.flush) idleAck.offer(flush);
+    }
+    const positions = standbyPositions(idleAck === undefined ? facts : { ...facts, keepalive: idleAck.lsn });
     this.#reported = positions;
     this.#copy?.send(encodeStandbyStatus(positions, Date.now(), replyRequested));
   }
@@ -293,13 +321,24 @@ export class Intake implements StreamReceiver {
       return;
     }
     const reason = this.#endReason(error);
-    if (reason instanceof TimeoutError && this.#received === this.#receivedWhenAttached) {
-      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
-    } else {
+    if (this.#gotOn) {
       this.#livenessTimeoutMs = this.#options.livenessTimeoutMs;
+    } else if (reason instanceof TimeoutError) {
+      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
     }
     if (!this.#onLost(reason)) this.end(reason);
     else this.#suspend();
+  }
+
+  /**
+   * Whether the connection brought the stream on. Keepalives say that the server reads WAL, which it does also before it
+   * falls silent over something large: alone they count only when they went on for long.
+   */
+  get #gotOn(): boolean {
+    if (this.frontier.nextUnit > this.#unitsWhenAttached || this.#changesReceived > this.#changesWhenAttached)
+      return true;
+    const livedMs = performance.now() - this.#attachedAt;
+    return this.#received > this.#receivedWhenAttached && livedMs > LONG_LIFE_TIMEOUTS * this.#livenessTimeoutMs;
   }
 
   /** Without them a process whose stream has ended can exit. */
@@ -323,7 +362,7 @@ export class Intake implements StreamReceiver {
 
   #onXLogData(bytes: Buffer, start: number, end: number): void {
     this.#shutdown.reset();
-    if (this.#cutter.mayReplay) this.#cut();
+    if (this.#cutter.mayPassOver(bytes, start)) this.#cut();
     let verdict: StopVerdict;
     try {
       verdict = this.#cutter.add(bytes, start, end);
@@ -351,7 +390,8 @@ export class Intake implements StreamReceiver {
 
   /** At once, except to a server in shutdown: that asks again at each reply. */
   #reply(): void {
-    switch (this.#shutdown.asked(performance.now(), this.frontier.unfinished)) {
+    const unfinished = this.frontier.unfinished + (this.#idleAck?.keeping ? 1 : 0);
+    switch (this.#shutdown.asked(performance.now(), unfinished)) {
       case 'reply':
         this.sendStatus(false);
         return;

@@ -2,7 +2,7 @@ import { findingText } from '../catalog/finding.js';
 import { firstError, judge } from '../catalog/preflight.js';
 import { readFacts } from '../catalog/preflight-facts.js';
 import { publicationErrorFrom } from '../catalog/publications.js';
-import { slotErrorFrom } from '../catalog/slot-errors.js';
+import { slotErrorFrom, slotGapError } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
 import { readPublishedTypes } from '../catalog/type-catalog.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
@@ -15,7 +15,7 @@ import { startLogicalReplication } from '../protocol/commands.js';
 import { checkPgoutputOptions } from '../protocol/pgoutput-options.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { feedbackIntervalMs } from './feedback.js';
-import { judgeResume, type ResumePoint } from './resume-point.js';
+import { judgeResume, type ResumePoint, resumeLsn } from './resume-point.js';
 
 /** What takes a stream from its first byte on. */
 export interface StreamReceiver extends CopyBothHandler {
@@ -55,7 +55,7 @@ export async function openStream(
 ): Promise<OpenStream> {
   const timeoutMs = options.livenessTimeoutMs;
   const slot = wantedSlot(options, resume);
-  const startLsn = resume?.lsn ?? options.startLsn;
+  const startLsn = startLsnOf(options, resume?.lsn ?? 0n);
   const checked = await check(options, slot, startLsn, signal);
   const { host, walSenderTimeoutMs, warnings } = checked;
   receiver.learnTypes(checked.types);
@@ -67,15 +67,22 @@ export async function openStream(
     }
     const { serverVersion } = connection;
     const system = await connection.identifySystem({ timeoutMs, signal });
-    if (resume !== undefined) await checkSystem(connection, system, checked.inRecovery, resume, slot.name, signal);
+    const goOnLsn =
+      resume === undefined
+        ? 0n
+        : await checkSystem(connection, system, checked.inRecovery, resume, { slotName: slot.name, timeoutMs, signal });
     const ensured = await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
     const { pgoutput, maxMessageBytes } = options;
-    const command = startLogicalReplication({ slot: slot.name, startLsn, pgoutput }, serverVersion);
+    const fromLsn = startLsnOf(options, goOnLsn);
+    // Checked before, but for a position that was further then; the server would go on from its own in silence.
+    const { confirmedFlushLsn = 0n } = ensured.slot;
+    if (resume !== undefined && confirmedFlushLsn > fromLsn) throw slotGapError(slot.name, fromLsn, confirmedFlushLsn);
+    const command = startLogicalReplication({ slot: slot.name, startLsn: fromLsn, pgoutput }, serverVersion);
     return {
       copy: await CopyBoth.start(connection, command, receiver, { timeoutMs, signal, maxMessageBytes }),
       feedbackIntervalMs: feedbackIntervalMs(options.feedbackIntervalMs, walSenderTimeoutMs),
       walSenderTimeoutMs,
-      confirmedFlushLsn: ensured.slot.confirmedFlushLsn ?? 0n,
+      confirmedFlushLsn,
       warnings,
       serverVersion,
       systemIdentifier: system.systemId,
@@ -100,19 +107,25 @@ function wantedSlot({ slot, pgoutput }: ResolvedStreamOptions, resume: ResumePoi
   return { ...slot, create: 'never', twoPhase: pgoutput.twoPhase };
 }
 
+/** A stream that is lost before it got on still begins where it was told to. */
+function startLsnOf({ startLsn }: ResolvedStreamOptions, goOnLsn: bigint): bigint {
+  return goOnLsn > startLsn ? goOnLsn : startLsn;
+}
+
+/** Where to go on, when this is where the stream was; SlotError when it is not. */
 async function checkSystem(
   connection: PgConnection,
-  system: SystemIdentity,
+  { systemId: systemIdentifier, timeline, xLogPos: walEnd }: SystemIdentity,
   inRecovery: boolean,
   resume: ResumePoint,
-  slotName: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const { systemId: systemIdentifier, timeline, xLogPos: walEnd } = system;
+  { slotName, ...options }: { slotName: string; timeoutMs: number; signal: AbortSignal },
+): Promise<bigint> {
   const isPromoted = systemIdentifier === resume.systemIdentifier && timeline !== resume.timeline;
-  const history = isPromoted ? await connection.timelineHistory(timeline, { signal }) : [];
-  const error = judgeResume(resume, { systemIdentifier, timeline, walEnd, inRecovery, history }, slotName);
+  const history = isPromoted ? await connection.timelineHistory(timeline, options) : [];
+  const found = { systemIdentifier, timeline, walEnd, inRecovery, history };
+  const error = judgeResume(resume, found, slotName);
   if (error !== undefined) throw error;
+  return resumeLsn(resume, found);
 }
 
 interface Checked {

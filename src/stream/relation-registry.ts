@@ -5,10 +5,22 @@ import { RelationVersion } from '../pgoutput/relation.js';
 /** Transactions that can be in progress on a server at once: PostgreSQL's own bound on backends, 2^18 - 1. */
 const MAX_STREAMED_TRANSACTIONS = 0x3ffff;
 
+/**
+ * Bytes of Relation messages that are kept: some hundred thousand tables, counted again for each streamed transaction
+ * that describes them. The server does not repeat what it has described, so nothing can be given up.
+ */
+const MAX_DESCRIBED_BYTES = 256 * 1024 * 1024;
+/** What it costs to keep one, besides. */
+const DESCRIBED_OVERHEAD_BYTES = 128;
+/** Relations of which the last version is looked for when one is described again. */
+const MAX_LATEST = 4096;
+
 /** A version and the number of the Relation message that described it last. */
 interface Described {
   readonly version: RelationVersion;
   readonly order: number;
+  /** Also of a version that other scopes share: they may go before this one. */
+  readonly byteCount: number;
 }
 
 type Scope = Map<number, Described>;
@@ -35,8 +47,14 @@ export class RelationRegistry {
   readonly #typeNames = new Map<number, string>();
   /** Relations with a column whose type has another name than when they were described. */
   readonly #outdated = new Set<number>();
+  readonly #maxDescribedBytes: number;
+  #describedBytes = 0;
   #nextVersion = 0;
   #nextOrder = 0;
+
+  constructor(maxDescribedBytes = MAX_DESCRIBED_BYTES) {
+    this.#maxDescribedBytes = maxDescribedBytes;
+  }
 
   get(relationId: number): RelationVersion | undefined {
     const described = this.#block?.get(relationId) ?? this.#shared.get(relationId);
@@ -67,8 +85,17 @@ export class RelationRegistry {
     );
     const version = known ?? read;
     if (version === read) this.#nextVersion++;
-    (this.#block ?? this.#shared).set(id, { version, order: this.#nextOrder++ });
+    const byteCount = DESCRIBED_OVERHEAD_BYTES + message.length;
+    this.#set(this.#block ?? this.#shared, id, { version, order: this.#nextOrder++, byteCount });
+    if (this.#describedBytes > this.#maxDescribedBytes) {
+      throw new DecodeError(`more than ${this.#maxDescribedBytes} bytes of described relations`, {
+        offset: 0,
+        relationId: id,
+      });
+    }
+    this.#latest.delete(id);
     this.#latest.set(id, version);
+    if (this.#latest.size > MAX_LATEST) this.#latest.delete(this.#latest.keys().next().value ?? id);
     return version;
   }
 
@@ -101,24 +128,36 @@ export class RelationRegistry {
   commitStreamed(xid: number): void {
     for (const [id, described] of this.#streamed.get(xid) ?? []) {
       const shared = this.#shared.get(id);
-      if (shared === undefined || shared.order < described.order) this.#shared.set(id, described);
+      if (shared === undefined || shared.order < described.order) this.#set(this.#shared, id, described);
     }
-    this.#streamed.delete(xid);
+    this.dropStreamed(xid);
   }
 
   /** Stream Abort of a subtransaction: the server forgets everything that it has described for the transaction. */
   forgetDescribed(xid: number): void {
-    this.#streamed.get(xid)?.clear();
+    const scope = this.#streamed.get(xid);
+    if (scope !== undefined) this.#clear(scope);
   }
 
   /** The connection was lost: what is still in progress is streamed anew. */
   dropAllStreamed(): void {
-    this.#streamed.clear();
+    for (const xid of this.#streamed.keys()) this.dropStreamed(xid);
     this.#block = undefined;
   }
 
   /** Stream Abort of the whole transaction, or Stream Prepare. */
   dropStreamed(xid: number): void {
+    this.forgetDescribed(xid);
     this.#streamed.delete(xid);
+  }
+
+  #set(scope: Scope, id: number, described: Described): void {
+    this.#describedBytes += described.byteCount - (scope.get(id)?.byteCount ?? 0);
+    scope.set(id, described);
+  }
+
+  #clear(scope: Scope): void {
+    for (const { byteCount } of scope.values()) this.#describedBytes -= byteCount;
+    scope.clear();
   }
 }

@@ -2,12 +2,20 @@ import { SlotError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import type { TimelineSwitch } from '../protocol/timeline-history.js';
 
+/** How far a stream has come. */
+export interface ResumePosition {
+  /** Where it goes on: whatever ends before it was received, or concerns nobody. */
+  readonly lsn: bigint;
+  /** End of the last transaction that was received whole; `0n` while there is none. */
+  readonly receivedLsn: bigint;
+  /** LSN of the commit or prepare record of the transaction that was received half-way. */
+  readonly partLsn: bigint | undefined;
+}
+
 /** Where a stream goes on after its connection was lost. */
-export interface ResumePoint {
+export interface ResumePoint extends ResumePosition {
   readonly systemIdentifier: string;
   readonly timeline: number;
-  /** Every transaction that ends before it was received. */
-  readonly lsn: bigint;
 }
 
 /** What the server says of itself when a stream comes back. */
@@ -33,25 +41,49 @@ export function judgeResume(point: ResumePoint, found: FoundSystem, slotName: st
       `the server is another one than before: its system identifier is ${found.systemIdentifier}, and was ${point.systemIdentifier}`,
     );
   }
+  const received = furthestReceived(point);
   if (found.timeline === point.timeline) {
-    if (found.inRecovery || found.walEnd >= point.lsn) return undefined;
+    const wanted = laterOf(received, point.lsn);
+    if (found.inRecovery || found.walEnd >= wanted) return undefined;
     return mismatch(
       slotName,
-      `the server's WAL ends at ${Lsn.format(found.walEnd)}, before ${Lsn.format(point.lsn)}, up to where it was received: the server was restored to an earlier state`,
+      `the server's WAL ends at ${Lsn.format(found.walEnd)}, before ${Lsn.format(wanted)}, up to where it was received: the server was restored to an earlier state`,
     );
   }
-  const left = found.history.find(({ timeline }) => timeline === point.timeline);
+  const left = leftAt(point, found);
   if (left === undefined) {
     return mismatch(
       slotName,
       `the server is on timeline ${found.timeline}, which does not come from timeline ${point.timeline}, where the stream was`,
     );
   }
-  if (left.switchLsn >= point.lsn) return undefined;
+  if (left >= received) return undefined;
   return mismatch(
     slotName,
-    `the server was promoted at ${Lsn.format(left.switchLsn)}, and transactions up to ${Lsn.format(point.lsn)} were received that it does not have`,
+    `the server was promoted at ${Lsn.format(left)}, and transactions up to ${Lsn.format(received)} were received that it does not have`,
   );
+}
+
+/**
+ * Where to go on there. A server that was promoted may have left the old timeline before our position, when only what
+ * concerns nobody lay between: what it wrote there since is new.
+ */
+export function resumeLsn(point: ResumePoint, found: FoundSystem): bigint {
+  const left = found.timeline === point.timeline ? undefined : leftAt(point, found);
+  return left !== undefined && left < point.lsn ? left : point.lsn;
+}
+
+/** Of the transactions that were received, whole and half. The record of the latter ends after its LSN. */
+function furthestReceived({ receivedLsn, partLsn }: ResumePoint): bigint {
+  return partLsn === undefined || partLsn < receivedLsn ? receivedLsn : partLsn + 1n;
+}
+
+function laterOf(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+function leftAt(point: ResumePoint, found: FoundSystem): bigint | undefined {
+  return found.history.find(({ timeline }) => timeline === point.timeline)?.switchLsn;
 }
 
 function mismatch(slotName: string, message: string): SlotError {

@@ -79,7 +79,8 @@ export class SpillFile {
     let filled = 0;
     try {
       while (filled < bytes.length) {
-        const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
+        const wanted = Math.min(bytes.length - filled, MAX_READ_BYTES);
+        const { bytesRead } = await file.read(bytes, filled, wanted, offset + filled);
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
@@ -92,6 +93,9 @@ export class SpillFile {
     return { index: new Uint32Array(bytes.buffer, 0, indexBytes / 4), data: bytes.subarray(indexBytes) };
   }
 }
+
+/** Node refuses reads of 2 GiB and more. */
+const MAX_READ_BYTES = 1024 * 1024 * 1024;
 
 /** A short write is taken up where it ended: that a disk is full shows only with the next one. */
 async function writeAll(file: FileHandle, buffers: Uint8Array[], start: number): Promise<void> {

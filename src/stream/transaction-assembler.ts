@@ -147,8 +147,16 @@ export class TransactionAssembler {
     }
   }
 
+  /**
+   * To which belongs what comes. After a lost connection blocks of others come before the rest of a transaction that was
+   * received half-way.
+   */
+  get #open(): PartialTransaction | undefined {
+    return this.#block ?? this.#whole;
+  }
+
   #keep(stretch: Stretch): void {
-    const partial = this.#whole ?? this.#block;
+    const partial = this.#open;
     if (partial !== undefined) {
       partial.store.add(stretch);
     } else if (!new ChangeCursor(NO_TRANSACTION, new Set(), [stretch]).next().done) {
@@ -164,10 +172,11 @@ export class TransactionAssembler {
     switch (boundary.kind) {
       case 'begin':
       case 'beginPrepare':
+        this.#dropWhole();
         this.#whole = new PartialTransaction(boundary.xid);
         return undefined;
       case 'origin': {
-        const partial = this.#whole ?? this.#block;
+        const partial = this.#open;
         if (partial !== undefined) partial.origin = { name: boundary.name, originLsn: boundary.originLsn };
         return undefined;
       }
@@ -176,6 +185,8 @@ export class TransactionAssembler {
       case 'prepare':
         return this.#prepare(boundary, this.#takeWhole());
       case 'streamStart':
+        // One that was received half-way when the connection was lost may come again in blocks.
+        if (this.#whole?.xid === boundary.xid) this.#dropWhole();
         this.#block = this.#streamed.get(boundary.xid) ?? new PartialTransaction(boundary.xid);
         this.#streamed.set(boundary.xid, this.#block);
         return undefined;
@@ -231,6 +242,11 @@ export class TransactionAssembler {
     const unit = acknowledgementUnit(end);
     if (partial.store.spilled && unit !== undefined) this.#delivered.push({ unit, store: partial.store });
     return partial;
+  }
+
+  #dropWhole(): void {
+    if (this.#whole !== undefined) this.#void.push(this.#whole.store);
+    this.#whole = undefined;
   }
 
   #dropStreamed(): void {

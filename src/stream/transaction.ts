@@ -72,7 +72,10 @@ export class Transaction extends UnitEvent {
   readonly commitEndLsn: bigint;
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
-  /** Where it was first committed, when it was replicated from another server. */
+  /**
+   * Where it was first committed, when it was replicated from another server. Of a transaction that was streamed the
+   * server does not say at which `originLsn`: that is 0 then.
+   */
   readonly origin: Origin | undefined;
   readonly changes: TransactionChanges;
 

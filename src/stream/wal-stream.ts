@@ -236,6 +236,8 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       if (pool.needsPreparation) await orAbort(pool.prepare(), starting);
       const opened = await this.#openFirst(starting);
       this.#warnings = opened.warnings;
+      // From here on what is lost is made again, even if it is lost already.
+      this.#startedAt = performance.now();
       this.#attach(opened);
       starting.throwIfAborted();
     } catch (error) {
@@ -245,7 +247,6 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     } finally {
       signal?.removeEventListener('abort', giveUp);
     }
-    this.#startedAt = performance.now();
     this.#sampler = setInterval(() => this.#sample(), STATS_SAMPLE_MS);
     this.#sample();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -285,7 +286,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     const { signal } = this.#connecting;
     // Let the intake put its things in order first.
     await Promise.resolve();
-    const point = { ...this.#system, lsn: this.#intake.resumeLsn };
+    const point = { ...this.#system, ...this.#intake.resumePosition };
     const open = () => openStream(this.#options, this.#intake, signal, point);
     try {
       this.#attach(await this.#reconnector.open(error, open, signal));

@@ -7,8 +7,8 @@ export type EncodedError =
 
 export function encodeError(error: unknown): EncodedError {
   if (error instanceof DecodeError) {
-    const { message, offset, tag, lsn, relationId } = error;
-    return { kind: 'decode', message, location: { offset, tag, lsn, relationId } };
+    const { message, offset, tag, lsn, relationId, relation, column } = error;
+    return { kind: 'decode', message, location: { offset, tag, lsn, relationId, relation, column } };
   }
   if (error instanceof Error) return { kind: 'other', name: error.name, message: error.message, stack: error.stack };
   return { kind: 'other', name: 'Error', message: `a ${typeof error} was thrown`, stack: undefined };

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Lsn } from '../../src/lsn.js';
+import { TcpProxy } from '../stream/tcp-proxy.js';
 import { connect, needsMajor, sharedServer, sql } from '../support/server.js';
 import { Run, runToEnd } from './command-line.js';
 
@@ -334,7 +336,7 @@ describe('signals', () => {
     const source = await Source.open(t);
     await source.insert(1, 100_000);
     await using run = new Run(source.args('--format', 'jsonl'), {}, { readStdout: false });
-    await source.becomesActive();
+    await once(run.child.stdout, 'readable');
     await sleep(500);
     run.child.kill('SIGINT');
     await sleep(500);
@@ -345,6 +347,41 @@ describe('signals', () => {
     const exited = new Promise((resolve) => run.child.once('exit', resolve));
     assert.equal(await exited, 0);
     assert.equal(run.stderr, '');
+  });
+
+  test('Ctrl+C while the server is away', async (t) => {
+    const source = await Source.open(t);
+    const proxy = await TcpProxy.open(t, server().port);
+    const args = source.args('--format', 'jsonl');
+    args[args.indexOf('-d') + 1] = server().connectionString().replace(String(server().port), String(proxy.port));
+    await using run = new Run(args);
+    await source.becomesActive();
+    await source.insert(1);
+    await run.shows(/"commit"/);
+    proxy.cut();
+    await sleep(1_500);
+    assert.equal(run.child.exitCode, null);
+    const toldAt = performance.now();
+    run.child.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    assert.match(stderr, /attempt 2 to go on in/);
+    assert.equal(code, 0);
+    assert.ok(performance.now() - toldAt < 5_000);
+  });
+
+  test('Ctrl+C in the middle of a million rows', async (t) => {
+    const source = await Source.open(t);
+    await source.insert(1, 1_000_000);
+    await using run = new Run(source.args('--format', 'jsonl'));
+    await source.becomesActive();
+    await run.shows(/"insert"/);
+    const toldAt = performance.now();
+    run.child.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    t.diagnostic(`${Math.round(performance.now() - toldAt)} ms`);
+    assert.ok(performance.now() - toldAt < 5_000);
   });
 
   test('Ctrl+C while it still waits for its slot', async (t) => {
@@ -412,17 +449,28 @@ describe('failures: one line on stderr, exit code 1', () => {
     const source = await Source.open(t);
     await fails([...source.args(), '-d', server().connectionString('nowhere')], /database "nowhere" does not exist/);
   });
+});
 
-  test('a walsender that is terminated', async (t) => {
-    const source = await Source.open(t);
-    await using run = new Run(source.args());
-    await source.becomesActive();
-    await sql(
-      server(),
-      `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${source.name}'`,
-    );
-    const { code, stderr } = await run.ended;
-    assert.match(stderr, /^pg-walstream: terminating connection due to administrator command\n$/);
-    assert.equal(code, 1);
-  });
+test('a connection that is lost: it says so, goes on, and ends with a signal', async (t) => {
+  const source = await Source.open(t);
+  await using run = new Run([...source.args(), '--format', 'jsonl']);
+  await source.becomesActive();
+  await source.insert(1);
+  await run.shows(/"commit"/);
+  await sql(
+    server(),
+    `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${source.name}'`,
+  );
+  await run.shows(/connected again/);
+  await source.insert(2);
+  await run.shows(/"id":2/);
+  run.child.kill('SIGINT');
+  const { code, stdout, stderr } = await run.ended;
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /^pg-walstream: terminating connection due to administrator command; attempt 1 to go on in \d\.\d s\npg-walstream: (?:.*\n)*.*connected again, going on at [0-9A-F]+\/[0-9A-F]+\n$/,
+  );
+  const inserts = stdout.split('\n').filter((line) => line.includes('"insert"'));
+  assert.equal(inserts.length, 2);
 });

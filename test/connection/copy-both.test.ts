@@ -111,6 +111,21 @@ suite('streaming', () => {
     assert.deepStrictEqual(got, { tag: 'd', body: Buffer.from('status') });
   });
 
+  test('a server that reads nothing is congested, until it reads again', async (t) => {
+    let reading: (() => void) | undefined;
+    const { copy } = await open(t, (client) => {
+      client.send(COPY_BOTH_RESPONSE);
+      reading = () => client.socket.resume();
+    });
+    const payload = Buffer.alloc(256 * 1024);
+    for (let sent = 0; sent < 200; sent++) copy.send(payload);
+    await sleep(200);
+    assert.equal(copy.congested, true);
+    reading?.();
+    for (let patience = 0; copy.congested && patience < 500; patience++) await sleep(10);
+    assert.equal(copy.congested, false);
+  });
+
   test('a notice is told, and the stream goes on', async (t) => {
     const notice = backendMessage('N', text('SWARNING'), text('C55000'), text('Mskipped'), [0]);
     const { recorder } = await open(t, (client) => {

@@ -26,3 +26,30 @@ test('details that may show rows are dropped', () => {
   }
   assert.equal(serverNoticeFrom(fields('01000')).detail, 'd');
 });
+
+test('a walsender says where it was, and text that is not UTF-8 is not quoted', () => {
+  const where = 'slot "s", output plugin "pgoutput", in the change callback, associated LSN 1A/0F00BA12';
+  const message = 'invalid byte sequence for encoding "UTF8": 0xe9 0x20 0x6d';
+  const error = serverErrorFrom({ ...fields('22021'), message, hint: undefined, where });
+  assert.ok(error instanceof ServerError);
+  assert.equal(error.message, 'invalid byte sequence for encoding "UTF8" at 1A/F00BA12');
+  assert.equal(error.lsn, 0x1a_0f00_ba12n);
+  assert.match(error.hint ?? '', /SQL_ASCII/);
+  const elsewhere = serverErrorFrom({ ...fields('22021'), message, where: 'PL/pgSQL function f() line 1' });
+  assert.ok(elsewhere instanceof ServerError);
+  assert.deepEqual([elsewhere.lsn, elsewhere.message, elsewhere.hint], [undefined, message.slice(0, -16), 'h']);
+});
+
+test('messages of data exceptions do not quote the value', () => {
+  for (const [text, shown] of [
+    ['invalid input syntax for type integer: "a "b" c"', 'invalid input syntax for type integer: "..."'],
+    ['value "123" is out of range for type integer', 'value "..." is out of range for type integer'],
+    ['ungültige Eingabesyntax für Typ integer: »4711«', 'ungültige Eingabesyntax für Typ integer: "..."'],
+    ['division by zero', 'division by zero'],
+  ] as const) {
+    assert.equal(serverErrorFrom({ ...fields('22P02'), message: text }).message, shown);
+    assert.equal(serverNoticeFrom({ ...fields('22P02'), message: text }).message, shown);
+  }
+  const name = 'relation "t" does not exist';
+  assert.equal(serverErrorFrom({ ...fields('42P01'), message: name }).message, name);
+});

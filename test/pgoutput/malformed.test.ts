@@ -214,6 +214,29 @@ suite('what is wrong', () => {
     }
   });
 
+  test('a value is named by its column, also next to empty ones and in the old row', () => {
+    const columns = ['id', 'note'];
+    const cases: readonly [Buffer, string | undefined][] = [
+      [wire.insert(ID, ['', 'x']), columns[0]],
+      [wire.insert(ID, ['x', '']), columns[0]],
+      [wire.insert(ID, [null, Buffer.of(0xff)]), columns[1]],
+      [wire.insert(ID, ['1', Buffer.of(0xff)]), columns[1]],
+      [wire.update(ID, ['1', 'x'], { old: ['1', Buffer.of(0xff)] }), columns[1]],
+      [wire.update(ID, ['x', 'x'], { old: ['1', ''] }), columns[0]],
+      [wire.update(ID, ['1', Buffer.of(0xff)], { key: ['1', null] }), columns[1]],
+      [wire.deleteRow(ID, { key: ['', null] }), columns[0]],
+      [replaced(wire.insert(ID, ['1', '']), 't', 'q', 12), columns[1]],
+      [wire.insert(ID, ['1']), undefined],
+      [wire.insert(ID, ['1', 'x']).subarray(0, 14), undefined],
+    ];
+    for (const [payload, column] of cases) {
+      const { error } = outcome(payload);
+      assert.ok(error instanceof DecodeError, payload.toString('hex'));
+      assert.equal(error.column, column, `${payload.toString('hex')} ${error.message}`);
+      assert.equal(error.relation, 's.t');
+    }
+  });
+
   test('an error names no value of the row', () => {
     const { error } = outcome(wire.insert(ID, ['12secret', 'x']));
     assert.ok(error instanceof DecodeError);

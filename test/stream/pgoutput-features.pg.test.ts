@@ -1,94 +1,12 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
-import {
-  ConfigurationError,
-  Lsn,
-  ProtocolError,
-  UNCHANGED,
-  type WalEvent,
-  WalStream,
-  type WalStreamOptions,
-} from '../../src/index.js';
+import { ConfigurationError, UNCHANGED, type WalEvent, WalStream } from '../../src/index.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
+import { changesOf, dropSlot, insertLsn, only, SCENARIO_SETTINGS, type Scenario, Scenarios } from './scenario.js';
 
-const server = sharedServer({ settings: { autovacuum: 'off' } });
-
-interface Scenario {
-  /** Before the slot, in a schema of the scenario's own, which is the search path. */
-  readonly setup: string;
-  /** What follows CREATE PUBLICATION and its name; default: all tables. */
-  readonly publication?: string;
-  /** Each one a transaction of its own unless it begins one. */
-  readonly changes: readonly string[];
-  readonly options?: Partial<WalStreamOptions>;
-}
-
-let scenarios = 0;
-
-/** Runs a scenario and streams what came of it, to its end. */
-async function streamed(scenario: Scenario): Promise<WalEvent[]> {
-  const name = `scenario_${++scenarios}`;
-  const client = await connect(server());
-  try {
-    await client.query(`CREATE SCHEMA ${name}; SET search_path TO ${name}; ${scenario.setup}`);
-    await client.query(`CREATE PUBLICATION ${name} ${scenario.publication ?? 'FOR ALL TABLES'}`);
-    await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
-    for (const change of scenario.changes) await client.query(change);
-    const stopLsn = await insertLsn(client);
-    const stream = new WalStream({
-      connection: server().connectionString(),
-      slot: name,
-      publications: name,
-      stopLsn,
-      ...scenario.options,
-    });
-    const events: WalEvent[] = [];
-    for await (const event of stream) events.push(event);
-    return events;
-  } finally {
-    await dropSlot(client, name);
-    await client.query(`DROP SCHEMA ${name} CASCADE; DROP PUBLICATION ${name}`);
-    await client.end();
-  }
-}
-
-/** The server notices only some time later that a stream has closed its connection. */
-async function dropSlot(client: pg.Client, name: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  const isActive = async () =>
-    (await client.query('SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active', [name])).rowCount === 1;
-  while ((await isActive()) && Date.now() < deadline) await sleep(20);
-  await client.query('SELECT pg_drop_replication_slot($1)', [name]);
-}
-
-async function insertLsn(client: pg.Client): Promise<bigint> {
-  const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn');
-  return Lsn.parse(rows[0]?.lsn ?? '');
-}
-
-type EventOf<K extends WalEvent['kind']> = Extract<WalEvent, { kind: K }>;
-
-function only<K extends WalEvent['kind']>(events: readonly WalEvent[], ...kinds: readonly K[]): EventOf<K>[] {
-  return events.filter((event): event is EventOf<K> => (kinds as readonly string[]).includes(event.kind));
-}
-
-/** The rows of the changes, without positions. */
-function changesOf(events: readonly WalEvent[]) {
-  return only(events, 'insert', 'update', 'delete').map((event) => {
-    const { kind, table, identity } = event;
-    switch (kind) {
-      case 'insert':
-        return { kind, table, new: event.new, identity };
-      case 'update':
-        return { kind, table, new: event.new, old: event.old, key: event.key, identity };
-      default:
-        return { kind, table, old: event.old, key: event.key, identity };
-    }
-  });
-}
+const server = sharedServer({ settings: SCENARIO_SETTINGS });
+const scenarios = new Scenarios(server);
+const streamed = (scenario: Scenario) => scenarios.streamed(scenario);
 
 describe(`PostgreSQL ${PG_MAJOR}: replica identities`, () => {
   const changes = [
@@ -307,7 +225,7 @@ describe(`PostgreSQL ${PG_MAJOR}: transactions, truncates and messages`, () => {
         'TRUNCATE b, c CONTINUE IDENTITY',
       ],
     });
-    const schema = `scenario_${scenarios}`;
+    const schema = scenarios.name;
     const truncates = only(events, 'truncate').map(({ relations, cascade, restartIdentity, ordinal }) => {
       assert.ok(relations.every((relation) => relation.schema === schema));
       return { tables: relations.map(({ table }) => table).sort(), cascade, restartIdentity, ordinal };
@@ -438,7 +356,7 @@ describe(`PostgreSQL ${PG_MAJOR}: what a publication selects`, () => {
   test('tables of a schema', { skip: needsMajor(15, 'TABLES IN SCHEMA') }, async () => {
     const events = await streamed({
       setup: 'CREATE TABLE t (id int); CREATE SCHEMA IF NOT EXISTS elsewhere; CREATE TABLE elsewhere.t (id int)',
-      publication: `FOR TABLES IN SCHEMA scenario_${scenarios + 1}`,
+      publication: `FOR TABLES IN SCHEMA ${scenarios.nextName}`,
       changes: [
         'INSERT INTO t VALUES (1)',
         'INSERT INTO elsewhere.t VALUES (2)',
@@ -587,7 +505,7 @@ describe(`PostgreSQL ${PG_MAJOR}: tables`, () => {
         CREATE TABLE t (id int PRIMARY KEY, m mood, w word, p pair, ms mood[])`,
       changes: [`INSERT INTO t VALUES (1, 'ok', 'x y', '(1,"a b")', '{ok,NULL}')`],
     });
-    const schema = `scenario_${scenarios}`;
+    const schema = scenarios.name;
     assert.deepEqual(
       only(events, 'type').map((event) => [event.schema, event.name]),
       [
@@ -627,122 +545,6 @@ describe(`PostgreSQL ${PG_MAJOR}: tables`, () => {
       assert.deepStrictEqual(update?.key, { column_1599: 4_797 });
     });
   }
-});
-
-describe(`PostgreSQL ${PG_MAJOR}: large values`, () => {
-  const size = 100_000_000;
-
-  test('a text of 100 MB is delivered', async () => {
-    const events = await streamed({
-      setup: 'CREATE TABLE t (id int PRIMARY KEY, big text, tail text)',
-      changes: [
-        "INSERT INTO t VALUES (1, 'small', 'before')",
-        `INSERT INTO t VALUES (2, repeat('0123456789', ${size / 10}), 'behind')`,
-        "INSERT INTO t VALUES (3, 'small', 'after')",
-      ],
-    });
-    const rows = only(events, 'insert').map((event) => event.new);
-    assert.deepEqual(
-      rows.map(({ id, tail }) => [id, tail]),
-      [
-        [1, 'before'],
-        [2, 'behind'],
-        [3, 'after'],
-      ],
-    );
-    const big = rows[1]?.big;
-    assert.ok(typeof big === 'string');
-    assert.equal(big.length, size);
-    const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-    assert.equal(hash(big), hash('0123456789'.repeat(size / 10)));
-  });
-
-  test('one beyond maxMessageBytes is an error that names the option', async () => {
-    const seen: unknown[] = [];
-    await assert.rejects(
-      streamed({
-        setup: 'CREATE TABLE t (id int PRIMARY KEY, big text)',
-        changes: ["INSERT INTO t VALUES (1, 'small')", "INSERT INTO t VALUES (2, repeat('x', 1000000))"],
-        options: { maxMessageBytes: 500_000 },
-      }).then((events) => seen.push(...events)),
-      (error) => error instanceof ProtocolError && error.message.includes('maxMessageBytes') && !error.retryable,
-    );
-  });
-});
-
-describe(`PostgreSQL ${PG_MAJOR}: replication origins`, () => {
-  const scenario = {
-    setup: `CREATE TABLE t (id int PRIMARY KEY);
-      SELECT pg_replication_origin_create('from "elsewhere"')
-        WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = 'from "elsewhere"')`,
-    changes: [
-      'INSERT INTO t VALUES (1)',
-      `SELECT pg_replication_origin_session_setup('from "elsewhere"')`,
-      `BEGIN; SELECT pg_replication_origin_xact_setup('AB/CDEF', '2024-01-02 03:04:05.678+00'); INSERT INTO t VALUES (2);
-       COMMIT`,
-      'SELECT pg_replication_origin_session_reset()',
-      'INSERT INTO t VALUES (3)',
-    ],
-  };
-  const ids = (events: readonly WalEvent[]) => only(events, 'insert').map((event) => event.new.id);
-
-  for (const options of PG_MAJOR >= 16 ? [{}, { origin: 'any' as const }] : [{}]) {
-    test(`any${'origin' in options ? ', asked for' : ', by default'}`, async () => {
-      const events = await streamed({ ...scenario, options });
-      assert.deepEqual(ids(events), [1, 2, 3]);
-      assert.deepEqual(
-        only(events, 'origin').map(({ name, originLsn }) => [name, originLsn]),
-        [['from "elsewhere"', Lsn.parse('AB/CDEF')]],
-      );
-      const kinds = events.map((event) => event.kind).filter((kind) => kind !== 'relation');
-      assert.deepEqual(kinds.slice(3, 7), ['begin', 'origin', 'insert', 'commit']);
-      // The server dates such a transaction as its origin did.
-      assert.equal(only(events, 'begin')[1]?.commitTime.toISOString(), '2024-01-02T03:04:05.678Z');
-    });
-  }
-
-  test('a transaction that begins at stopLsn is not delivered, wherever it comes from', async () => {
-    const client = await connect(server());
-    const name = 'stop_before_origin';
-    try {
-      await client.query(`CREATE TABLE ${name} (id int PRIMARY KEY); CREATE PUBLICATION ${name} FOR TABLE ${name}`);
-      await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
-      await client.query(`INSERT INTO ${name} VALUES (1)`);
-      await client.query('CREATE TABLE not_published AS SELECT FROM generate_series(1, 100)');
-      const stopLsn = await insertLsn(client);
-      await client.query('DROP TABLE not_published');
-      await client.query(`SELECT pg_replication_origin_create('${name}')`);
-      await client.query(`SELECT pg_replication_origin_session_setup('${name}')`);
-      await client.query(`INSERT INTO ${name} VALUES (2)`);
-      await client.query('SELECT pg_replication_origin_session_reset()');
-      const stream = new WalStream({
-        connection: server().connectionString(),
-        slot: name,
-        publications: name,
-        stopLsn,
-      });
-      const events: WalEvent[] = [];
-      for await (const event of stream) events.push(event);
-      assert.deepEqual(ids(events), [1]);
-    } finally {
-      await dropSlot(client, name);
-      await client.query(`DROP TABLE ${name}; DROP PUBLICATION ${name}`);
-      await client.end();
-    }
-  });
-
-  test('none', { skip: needsMajor(16, 'origin') }, async () => {
-    const events = await streamed({ ...scenario, options: { origin: 'none' } });
-    assert.deepEqual(ids(events), [1, 3]);
-    assert.deepEqual(only(events, 'origin'), []);
-  });
-
-  test('none, from a server that cannot', { skip: PG_MAJOR >= 16 && 'this one can' }, async () => {
-    await assert.rejects(
-      streamed({ ...scenario, options: { origin: 'none' } }),
-      (error) => error instanceof ConfigurationError && error.option === 'origin' && /16/.test(error.message),
-    );
-  });
 });
 
 describe(`PostgreSQL ${PG_MAJOR}: a publication that was created after the slot`, () => {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { ConfigurationError, ConnectionError, ProtocolError, SlotError } from '../../src/errors.js';
 import { Lsn } from '../../src/lsn.js';
 import { parseTimelineHistory } from '../../src/protocol/timeline-history.js';
-import { judgeResume } from '../../src/stream/resume-point.js';
+import { judgeResume, resumeLsn } from '../../src/stream/resume-point.js';
 import { retryDelayMs, shouldRetry } from '../../src/stream/retry-policy.js';
 import { ShutdownWatch } from '../../src/stream/shutdown-watch.js';
 
@@ -57,7 +57,7 @@ suite('timeline history', () => {
 });
 
 suite('where a stream may go on', () => {
-  const point = { systemIdentifier: '7', timeline: 2, lsn: 1000n };
+  const point = { systemIdentifier: '7', timeline: 2, lsn: 1000n, receivedLsn: 1000n, partLsn: undefined };
   const found = { systemIdentifier: '7', timeline: 2, walEnd: 1000n, inRecovery: false, history: [] };
 
   test('on the same server, and on a standby that was promoted with all that was received', () => {
@@ -93,6 +93,24 @@ suite('where a stream may go on', () => {
       assert.match(error.message, message);
     });
   }
+
+  test('a standby that was promoted before a keepalive, but after every transaction: from there', () => {
+    const promoted = { ...found, timeline: 3, history: [{ timeline: 2, switchLsn: 900n }] };
+    const idle = { ...point, receivedLsn: 899n };
+    assert.equal(judgeResume(idle, promoted, 's'), undefined);
+    // What it wrote since then is new, though it lies before our position.
+    assert.equal(resumeLsn(idle, promoted), 900n);
+    assert.equal(resumeLsn(idle, found), 1000n);
+    assert.equal(resumeLsn(idle, { ...promoted, history: [{ timeline: 2, switchLsn: 1100n }] }), 1000n);
+  });
+
+  test('not on one that was promoted without the transaction of which the beginning was received', () => {
+    const promoted = { ...found, timeline: 3, history: [{ timeline: 2, switchLsn: 1500n }] };
+    assert.equal(judgeResume({ ...point, partLsn: 1499n }, promoted, 's'), undefined);
+    assert.equal(judgeResume({ ...point, partLsn: 1500n }, promoted, 's')?.reason, 'mismatch');
+    // A prepared one is sent with its old position when the slot came later.
+    assert.equal(judgeResume({ ...point, partLsn: 5n }, promoted, 's'), undefined);
+  });
 
   test('messages name positions as PostgreSQL does', () => {
     const error = judgeResume({ ...point, lsn: 0x1_0000_0001n }, found, 's');

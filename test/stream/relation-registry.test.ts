@@ -79,3 +79,40 @@ test('more transactions in progress than a server can have are an error, and any
   registry.enterBlock(1);
   assert.throws(() => registry.enterBlock(0x40000), DecodeError);
 });
+
+suite('relations without end', () => {
+  const MAX_BYTES = 100_000;
+  const described = (id: number) => wire.relation({ id, columns: [{ name: 'x'.repeat(63) }] });
+  const most = Math.ceil(MAX_BYTES / described(1).length);
+
+  test('are an error', () => {
+    const registry = new RelationRegistry(MAX_BYTES);
+    assert.throws(
+      () => {
+        for (let id = 1; id <= most; id++) registry.describe(described(id));
+      },
+      (error) => error instanceof DecodeError && error.relationId !== undefined,
+    );
+    assert.ok(registry.get(1) !== undefined);
+  });
+
+  test('are an error in streamed transactions too', () => {
+    const registry = new RelationRegistry(MAX_BYTES);
+    assert.throws(() => {
+      for (let xid = 1; xid <= most; xid++) describeFor(registry, xid, described(1));
+    }, DecodeError);
+  });
+
+  test('are none when they come again, or with transactions that end', () => {
+    const registry = new RelationRegistry(MAX_BYTES);
+    const [one, two] = [described(1), described(2)];
+    for (let xid = 1; xid <= most; xid++) {
+      registry.describe(one);
+      describeFor(registry, xid, two);
+      if (xid % 3 === 0) registry.dropStreamed(xid);
+      else if (xid % 3 === 1) registry.commitStreamed(xid);
+      else registry.dropAllStreamed();
+    }
+    assert.ok(registry.get(2) !== undefined);
+  });
+});

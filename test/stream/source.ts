@@ -18,14 +18,16 @@ export class Source {
   readonly name: string;
   readonly server: EmbeddedServer;
   readonly client: pg.Client;
+  readonly #database: string | undefined;
   readonly #streams: WalStream[] = [];
 
   static async open(
     t: TestContext,
     server: EmbeddedServer,
     columns = 'id int PRIMARY KEY, note text',
+    database?: string,
   ): Promise<Source> {
-    const source = new Source(server, await connect(server));
+    const source = new Source(server, await connect(server, database), database);
     t.after(async () => {
       for (const stream of source.#streams) await stream.stop({ drain: 'none' });
       await source.client.end();
@@ -37,17 +39,18 @@ export class Source {
     return source;
   }
 
-  private constructor(server: EmbeddedServer, client: pg.Client) {
+  private constructor(server: EmbeddedServer, client: pg.Client, database: string | undefined) {
     this.name = `source_${++sources}`;
     this.server = server;
     this.client = client;
+    this.#database = database;
   }
 
   /** A stream from the slot; closed with the test. What it loses is an error, unless `retry` says otherwise. */
   stream(options: Partial<WalStreamOptions> = {}): WalStream {
     const stream = new WalStream({
       retry: { maxAttempts: 0 },
-      connection: this.server.connectionString(),
+      connection: this.server.connectionString(this.#database),
       slot: this.name,
       publications: this.name,
       ...options,

@@ -11,7 +11,7 @@ import {
   type TransactionItem,
   type WalStreamOptions,
 } from '../../src/index.js';
-import { PG_MAJOR, sharedServer } from '../support/server.js';
+import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
 import { failure, Source, until } from './source.js';
 
 const SMALL_MEMORY = 64 * 1024;
@@ -314,3 +314,67 @@ async function writeNested(source: Source): Promise<bigint> {
   await insert(100);
   return source.lsn();
 }
+
+suite('two hundred transactions at once', { skip: needsMajor(14, 'streaming') }, () => {
+  const TRANSACTIONS = 200;
+  const ROUNDS = 4;
+  const ROWS = 150;
+  const server = sharedServer({ settings: { logical_decoding_work_mem: '64kB', max_connections: '300' } });
+
+  test('whole and in commit order with little memory, and nothing is left on disk', async (t) => {
+    const source = await Source.open(t, server(), 'id bigint, xact int, note text');
+    const parent = await mkdtemp(join(tmpdir(), 'pgw-many-'));
+    t.after(() => rm(parent, { recursive: true, force: true }));
+    const stream = source.stream({ streaming: 'on', spill: { directory: parent, memoryBytes: 65_536 } });
+    const committed = TRANSACTIONS - Math.floor(TRANSACTIONS / 10);
+    const found: { xact: number; ids: number[]; commitLsn: bigint }[] = [];
+    let spilled = false;
+    const loop = (async () => {
+      for await (const item of stream.transactions()) {
+        assert.ok(item.kind === 'transaction');
+        spilled ||= (await readdir(parent)).length > 0;
+        const ids: number[] = [];
+        let xact = -1;
+        for await (const change of item.changes) {
+          assert.ok(change.kind === 'insert');
+          xact = change.new.xact as number;
+          ids.push(Number(change.new.id));
+        }
+        found.push({ xact, ids, commitLsn: item.commitLsn });
+        if (found.length === committed) break;
+      }
+    })();
+    await stream.start();
+    const clients = await Promise.all(Array.from({ length: TRANSACTIONS }, () => connect(server())));
+    await Promise.all(clients.map((client) => client.query('BEGIN')));
+    for (let round = 0; round < ROUNDS; round++) {
+      await Promise.all(
+        clients.map((client, at) =>
+          client.query(
+            `INSERT INTO ${source.name} SELECT ${round * ROWS} + g, ${at}, repeat('x', 50) FROM generate_series(0, ${ROWS - 1}) g`,
+          ),
+        ),
+      );
+    }
+    // One in ten is rolled back; the others end in another order than they began.
+    const order = clients.map((_, at) => (at * 37) % TRANSACTIONS);
+    for (const at of order) await clients[at]?.query(at % 10 === 0 ? 'ROLLBACK' : 'COMMIT');
+    await Promise.all(clients.map((client) => client.end()));
+    await loop;
+    assert.deepEqual(
+      found.map(({ xact }) => xact),
+      order.filter((at) => at % 10 !== 0),
+    );
+    for (const { ids } of found)
+      assert.deepEqual(
+        ids,
+        Array.from({ length: ROUNDS * ROWS }, (_, at) => at),
+      );
+    assert.deepEqual(
+      found.map(({ commitLsn }) => commitLsn),
+      found.map(({ commitLsn }) => commitLsn).toSorted((a, b) => (a < b ? -1 : 1)),
+    );
+    assert.ok(spilled);
+    assert.deepEqual(await readdir(parent), []);
+  });
+});

@@ -9,14 +9,14 @@ function roundTrip(error: unknown): Error {
 
 test('a DecodeError keeps its class, code and place', () => {
   for (const location of [
-    { offset: 7, tag: 'I', lsn: 2n ** 63n + 5n, relationId: 0xffffffff },
-    { offset: 0, tag: undefined, lsn: undefined, relationId: undefined },
+    { offset: 7, tag: 'I', lsn: 2n ** 63n + 5n, relationId: 0xffffffff, relation: 's.t', column: 'c' },
+    { offset: 0, tag: undefined, lsn: undefined, relationId: undefined, relation: undefined, column: undefined },
   ]) {
     const error = roundTrip(new DecodeError('what is wrong', location as { offset: number }));
     assert.ok(error instanceof DecodeError);
-    const { message, name, code, retryable, offset, tag, lsn, relationId } = error;
+    const { message, name, code, retryable, offset, tag, lsn, relationId, relation, column } = error;
     assert.deepStrictEqual(
-      { message, name, code, retryable, location: { offset, tag, lsn, relationId } },
+      { message, name, code, retryable, location: { offset, tag, lsn, relationId, relation, column } },
       { message: 'what is wrong', name: 'DecodeError', code: 'ERR_DECODE', retryable: false, location },
     );
   }
