@@ -44,6 +44,7 @@ const NAMES = [
   'TypeEvent',
   'UNCHANGED',
   'UpdateEvent',
+  'WalReceiver',
   'WalStream',
   'WalStreamError',
   'WorkerError',
@@ -59,6 +60,7 @@ const NAMES = [
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'verifyBackup',
 ];
 
 const PGOUTPUT_NAMES = [

@@ -40,6 +40,8 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
   program.addCommand(baseBackupProgram(program));
+  program.addCommand(verifyBackupProgram(program, setExitCode));
+  program.addCommand(receiveWalProgram(program));
   program.addCommand(demoProgram(program, setExitCode));
   return program;
 }
@@ -135,6 +137,44 @@ function baseBackupProgram(parent: Command): Command {
     .action(async (flags) => {
       const { baseBackupCommand } = await import('./base-backup-command.js');
       await baseBackupCommand(flags);
+    });
+}
+
+function verifyBackupProgram(parent: Command, setExitCode: (code: number) => void): Command {
+  return new Command('verifybackup')
+    .copyInheritedSettings(parent)
+    .description('Compare a base backup with its manifest, and read the WAL that it needs.')
+    .argument('<directory>', 'backup to verify')
+    .option('-e, --exit-on-error', 'stop at the first problem')
+    .option('-i, --ignore <path>', 'pass over this path of the backup; repeatable', repeatable(String))
+    .option('-m, --manifest-path <path>', 'manifest (default: backup_manifest in the directory)')
+    .option('-n, --no-parse-wal', 'do not read the WAL')
+    .option('-s, --skip-checksums', 'check names and sizes only')
+    .option('-w, --wal-directory <path>', 'where the WAL is (default: in the backup)')
+    .option('-q, --quiet', 'say nothing when the backup is good')
+    .option('-P, --progress', 'show on stderr how far it is')
+    .addOption(
+      new Option('-F, --format <format>', 'format of the backup (default: told by it)').choices(['plain', 'tar']),
+    )
+    .action(async (directory, flags) => {
+      const { verifyBackupCommand } = await import('./verifybackup-command.js');
+      setExitCode((await verifyBackupCommand(directory, flags)) ? 0 : FAILED);
+    });
+}
+
+function receiveWalProgram(parent: Command): Command {
+  return new Command('receivewal')
+    .copyInheritedSettings(parent)
+    .description('Receive WAL into segment files, each byte as on the server.')
+    .requiredOption('-D, --directory <path>', 'existing folder for the segments; goes on from what it holds')
+    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .option('-S, --slot <name>', 'physical replication slot, so that the server keeps what was not received')
+    .option('--create-slot', 'create the slot when it is missing; else that is an error')
+    .option('--synchronous', 'make WAL safe as it comes, and tell the server at once')
+    .option('-E, --endpos <lsn>', 'end when everything before this position (X/Y) is received', flagValue(LSN_VALUE))
+    .action(async (flags) => {
+      const { receiveWalCommand } = await import('./receivewal-command.js');
+      await receiveWalCommand(flags);
     });
 }
 

@@ -12,6 +12,8 @@ for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
   [['basebackup', '--help'], /--pgdata <directory>.*--format <format>.*Examples:/s],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <format>/s],
+  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -54,6 +56,10 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       ['basebackup', '-D', 'd', '--no-manifest', '--manifest-force-encode'],
       /cannot be used with option '--no-manifest'/,
     ],
+    [['verifybackup'], "pg-walstream: missing required argument 'directory'"],
+    [['verifybackup', 'd', '--format', 'zip'], /Allowed choices are plain, tar/],
+    [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
+    [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {

@@ -12,6 +12,7 @@ import {
   COPY_DONE,
   errorResponse,
   int16,
+  int32,
   noticeResponse,
   READY_FOR_QUERY,
   sessionStart,
@@ -27,6 +28,7 @@ class Recorder implements CopyBothHandler {
   readonly payloads: Buffer[] = [];
   readonly notices: ServerNotice[] = [];
   readonly ends: unknown[] = [];
+  readonly rows: (readonly (string | null)[])[] = [];
   bytes = 0;
   #wake: (() => void) | undefined;
 
@@ -41,6 +43,9 @@ class Recorder implements CopyBothHandler {
   onNotice(notice: ServerNotice): void {
     this.notices.push(notice);
     this.#wake?.();
+  }
+  onRow(values: readonly (string | null)[]): void {
+    this.rows.push(values);
   }
   onEnd(error: unknown): void {
     this.ends.push(error);
@@ -90,6 +95,33 @@ suite('streaming', () => {
       assert.ok(copy.reads >= 1 && copy.bytesRead >= recorder.bytes);
       assert.equal(recorder.ends.length, 0);
     }
+  });
+
+  const NEXT_TIMELINE = Buffer.concat([
+    backendMessage('D', int16(2), int32(1), Buffer.from('2'), int32(9), Buffer.from('0/3000000')),
+    COMMAND_COMPLETE,
+    READY_FOR_QUERY,
+  ]);
+
+  test('a timeline that ends: the server ends the COPY first, and says what follows', async (t) => {
+    let answer = '';
+    const { recorder } = await open(t, async (client) => {
+      client.send(Buffer.concat([COPY_BOTH_RESPONSE, copyData(Buffer.from('last')), COPY_DONE]));
+      answer = (await client.readMessage()).tag;
+      client.send(NEXT_TIMELINE);
+    });
+    await recorder.until(() => recorder.ends.length > 0);
+    assert.equal(answer, 'c');
+    assert.deepEqual(recorder.rows, [['2', '0/3000000']]);
+    assert.deepEqual(recorder.ends, [undefined]);
+  });
+
+  test('a timeline with nothing more on it: there is a row and no COPY', async (t) => {
+    const { recorder } = await open(t, (client) => void client.send(NEXT_TIMELINE));
+    await recorder.until(() => recorder.ends.length > 0);
+    assert.deepEqual(recorder.rows, [['2', '0/3000000']]);
+    assert.deepEqual(recorder.ends, [undefined]);
+    assert.deepEqual(recorder.payloads, []);
   });
 
   test('hold() makes the server wait, release() goes on', async (t) => {
