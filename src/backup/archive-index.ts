@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
-import { paddedTarBytes, parseTarHeader, TAR_BLOCK_BYTES, type TarHeader } from './tar-header.js';
+import { parseTarHeader, TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarPaddingBytes } from './tar-header.js';
 
-export interface IndexedMember extends TarHeader {
+export interface IndexedMember extends TarMember {
   /** Where its bytes begin in the archive. */
   readonly offset: number;
 }
@@ -23,17 +23,17 @@ export async function indexArchive(path: string): Promise<ArchiveIndex> {
     const { bytesRead } = await file.read(block, 0, TAR_BLOCK_BYTES, at);
     if (bytesRead < TAR_BLOCK_BYTES) return { members, problem: 'the archive is cut off' };
     at += TAR_BLOCK_BYTES;
-    const header = parseTarHeader(block, 0);
-    if (header === 'end') {
+    const member = parseTarHeader(block);
+    if (member === 'end') {
       zeroBlocks++;
       continue;
     }
-    if ('problem' in header) return { members, problem: header.problem };
-    if (zeroBlocks > 0) return { members, problem: 'a member after the end of the archive' };
-    const next = at + paddedTarBytes(header.byteCount);
+    if (zeroBlocks > 0) return { members, problem: 'something behind the end of the archive' };
+    if ('problem' in member) return { members, problem: member.problem };
+    const next = at + member.size + tarPaddingBytes(member.size);
     if (next > size) return { members, problem: 'the archive is cut off' };
-    members.push({ ...header, offset: at });
+    if (member.path !== '') members.push({ ...member, offset: at });
     at = next;
   }
-  return { members, problem: zeroBlocks >= 2 ? undefined : 'the archive is cut off' };
+  return { members, problem: zeroBlocks >= TAR_TRAILER_BLOCKS ? undefined : 'the archive is cut off' };
 }

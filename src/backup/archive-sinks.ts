@@ -5,7 +5,8 @@ import { makeDirectory, makeLink, NewFile, syncPath } from './durable-file.js';
 import { showPath } from './manifest.js';
 import { ManifestChecksum, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { ReceivedFile } from './manifest-comparison.js';
-import { TAR_BLOCK_BYTES, type TarHandler, type TarMember, TarReader } from './tar-reader.js';
+import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember } from './tar-header.js';
+import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 
 /** What becomes of one archive after the other. */
 export interface ArchiveSink {
@@ -81,7 +82,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
 
   begin(target: ArchiveTarget): void {
     this.#target = target;
-    this.#tar = new TarReader(target.name, this.#layout.hasTrailer, this);
+    this.#tar = new TarReader(target.name, originOf(this.#layout), this);
     this.#received.beginArchive(target);
     const { oid, linkedFrom, directory } = target;
     if (oid !== undefined && linkedFrom === undefined) {
@@ -170,6 +171,10 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
   }
 }
 
+function originOf({ hasTrailer }: BackupLayout): TarOrigin {
+  return hasTrailer ? 'server' : 'server-14';
+}
+
 function latin1(path: string): string {
   return Buffer.from(path).toString('latin1');
 }
@@ -189,7 +194,7 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   begin(target: ArchiveTarget): void {
     const path = join(this.#layout.directory, target.name);
     this.#file = new NewFile(path, modesOf(this.#layout).file, path);
-    this.#tar = new TarReader(target.name, this.#layout.hasTrailer, this);
+    this.#tar = new TarReader(target.name, originOf(this.#layout), this);
     this.#received.beginArchive(target);
   }
 
@@ -201,7 +206,7 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
 
   end(): void {
     this.#tar?.end();
-    if (!this.#layout.hasTrailer) this.#file?.write(Buffer.alloc(2 * TAR_BLOCK_BYTES));
+    if (!this.#layout.hasTrailer) this.#file?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
     this.#file?.close(this.#layout.sync);
     this.#file = undefined;
   }

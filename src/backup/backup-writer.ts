@@ -5,7 +5,7 @@ import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } 
 import { appendToFile, NewFile, renameFile, syncPath } from './durable-file.js';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
 import { compareWithManifest } from './manifest-comparison.js';
-import { findMissingWal } from './wal-segments.js';
+import { findMissingWal } from './missing-wal.js';
 
 /** Name of the manifest until everything else is proved and on disk. */
 export const UNPROVED_MANIFEST_NAME = `${MANIFEST_NAME}.tmp`;

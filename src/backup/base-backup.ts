@@ -14,7 +14,7 @@ import { MANIFEST_NAME } from './manifest.js';
 import { recoveryLine } from './recovery-line.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
-import { parseSegmentSize } from './wal-segments.js';
+import { parseSegmentSize } from './wal-segment.js';
 
 /** How far a backup is. */
 export type BackupProgress = TransferProgress;

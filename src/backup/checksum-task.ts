@@ -1,5 +1,5 @@
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
-import type { TarHeader } from './tar-header.js';
+import type { TarMember } from './tar-header.js';
 
 /** A file, or a stretch of an archive, whose checksum is to be made. */
 export interface StretchToCheck {
@@ -27,7 +27,7 @@ export type ChecksumTask =
 /** The checksum of what could be read, or what the system said instead. */
 export type CheckedStretch = { readonly checksum: string; readonly byteCount: number } | { readonly reason: string };
 
-export interface CheckedMember extends TarHeader {
+export interface CheckedMember extends TarMember {
   readonly checksum: string | undefined;
 }
 

@@ -1,5 +1,7 @@
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createGunzip } from 'node:zlib';
+import { BackupError } from '../errors.js';
 import type {
   ArchiveToCheck,
   CheckedMember,
@@ -11,8 +13,8 @@ import type {
 import { CONTROL_FILE_READ_BYTES } from './control-file.js';
 import { ManifestChecksum } from './manifest-checksum.js';
 import { systemReason } from './system-reason.js';
-import type { TarHeader } from './tar-header.js';
-import { TarScanner } from './tar-scanner.js';
+import type { TarMember } from './tar-header.js';
+import { TarReader } from './tar-reader.js';
 
 /* What runs in each thread that makes checksums. It has nothing else to do, so it reads synchronously. */
 
@@ -54,21 +56,22 @@ async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
   const members: CheckedMember[] = [];
   const wantedParts: Buffer[] = [];
   let wantedLeft = CONTROL_FILE_READ_BYTES;
-  let current: { readonly header: TarHeader; readonly checksum: ManifestChecksum | undefined } | undefined;
-  const scanner = new TarScanner({
-    onMember: (header) => {
-      const algorithm = archive.algorithms.get(header.name);
-      current = { header, checksum: algorithm && new ManifestChecksum(algorithm) };
+  let current: { readonly member: TarMember; readonly checksum: ManifestChecksum | undefined } | undefined;
+  const reader = new TarReader(basename(archive.path), 'disk', {
+    onMember: (member) => {
+      const algorithm = archive.algorithms.get(member.path);
+      current = { member, checksum: algorithm && new ManifestChecksum(algorithm) };
     },
-    onData: (bytes) => {
-      current?.checksum?.update(bytes);
-      if (current?.header.name !== archive.wanted || wantedLeft === 0) return;
-      const part = Buffer.from(bytes.subarray(0, wantedLeft));
+    onContent: (bytes, start, end) => {
+      const content = bytes.subarray(start, end);
+      current?.checksum?.update(content);
+      if (current?.member.path !== archive.wanted || wantedLeft === 0) return;
+      const part = Buffer.from(content.subarray(0, wantedLeft));
       wantedLeft -= part.length;
       wantedParts.push(part);
     },
     onMemberEnd: () => {
-      if (current !== undefined) members.push({ ...current.header, checksum: current.checksum?.digest() });
+      if (current !== undefined) members.push({ ...current.member, checksum: current.checksum?.digest() });
     },
   });
   let problem: string | undefined;
@@ -76,13 +79,10 @@ async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
     const source = createReadStream(archive.path, { highWaterMark: READ_BYTES });
     const gunzip = createGunzip({ chunkSize: READ_BYTES });
     source.on('error', (error) => gunzip.destroy(error));
-    for await (const bytes of source.pipe(gunzip)) {
-      problem = scanner.push(bytes);
-      if (problem !== undefined) break;
-    }
-    problem ??= scanner.end();
+    for await (const bytes of source.pipe(gunzip)) reader.push(bytes, 0, bytes.length);
+    reader.end();
   } catch (error) {
-    problem = `cannot be read: ${systemReason(error)}`;
+    problem = error instanceof BackupError ? error.message : `cannot be read: ${systemReason(error)}`;
   }
   const wantedBytes = wantedParts.length === 0 ? undefined : Buffer.concat(wantedParts);
   return { kind: 'archive', members, wantedBytes, problem };

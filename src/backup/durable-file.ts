@@ -11,7 +11,9 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
-import { BackupError } from '../errors.js';
+import { pathFailure } from './system-reason.js';
+
+/* Files written by threads that have nothing else to do, and may block. */
 
 /** `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
 const EXCLUSIVE =
@@ -22,9 +24,7 @@ export function onPath<T>(path: string, action: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    if (cause instanceof BackupError) throw cause;
-    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new BackupError(`cannot ${action} ${path}: ${reason}`, { path, cause });
+    throw pathFailure(action, path, cause);
   }
 }
 

@@ -1,13 +1,13 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BackupError } from '../errors.js';
-import { systemReason } from './system-reason.js';
+import { syncFolder, writeAll } from './durable-write.js';
+import { pathFailure } from './system-reason.js';
 import { PARTIAL_SUFFIX } from './wal-resume.js';
 import { segmentName, segmentStart } from './wal-segment.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
-const SEGMENT_MODE = 0o600;
+export const SEGMENT_MODE = 0o600;
 
 /**
  * Writes received WAL into segment files like the server's: each is filled with zeros first, so that a full disk shows
@@ -110,36 +110,7 @@ export class SegmentWriter {
       await work();
     } catch (cause) {
       const path = `${this.#path}${PARTIAL_SUFFIX}`;
-      throw new BackupError(`cannot write WAL to ${path}: ${systemReason(cause)}`, { path, cause });
+      throw pathFailure('write to', path, cause);
     }
   }
-}
-
-/** Writes a file that appears whole and safe, or not at all. */
-export async function writeDurably(directory: string, name: string, content: string): Promise<void> {
-  const path = join(directory, name);
-  try {
-    await using file = await open(`${path}.tmp`, 'w', SEGMENT_MODE);
-    await file.writeFile(content);
-    await file.sync();
-    await rename(`${path}.tmp`, path);
-    await syncFolder(directory);
-  } catch (cause) {
-    throw new BackupError(`cannot write ${path}: ${systemReason(cause)}`, { path, cause });
-  }
-}
-
-/** A short write is taken up where it ended: that a disk is full shows only with the next one. */
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
-}
-
-/** Makes names safe. Windows has no such thing. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }

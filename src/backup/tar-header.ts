@@ -1,6 +1,8 @@
+import { decode, encode, type Headers } from 'tar-stream/headers.js';
+
 /*
- * Header of a member of a tar archive: 512 bytes, ustar. PostgreSQL writes names of up to 99 bytes, sizes in octal or, above 8 GiB, in
- * base 256, and no extensions (PAX, GNU long names).
+ * Header of a member of a tar archive, read and written by tar-stream. PostgreSQL writes names of up to 99 bytes, sizes in octal
+ * or, above 8 GiB, in base 256, and no extensions (PAX, GNU long names).
  *
  *   name:Byte[100] mode:Byte[8] uid:Byte[8] gid:Byte[8] size:Byte[12] mtime:Byte[12] checksum:Byte[8] type:Byte1
  *   linkName:Byte[100] magic:Byte[6] version:Byte[2] user:Byte[32] group:Byte[32] major:Byte[8] minor:Byte[8] prefix:Byte[155]
@@ -9,80 +11,121 @@
  */
 
 export const TAR_BLOCK_BYTES = 512;
+/** An archive ends with two blocks of zeros. */
+export const TAR_TRAILER_BLOCKS = 2;
 
-const SIZE = { start: 124, end: 136 } as const;
-const CHECKSUM = { start: 148, end: 156 } as const;
-const TYPE = 156;
-const MAGIC = { start: 257, end: 262 } as const;
-const PREFIX = { start: 345, end: 500 } as const;
+const SIZE_AT = 124;
+/** First byte of a negative number in base 256; tar-stream makes -0 of -1. */
+const NEGATIVE = 0xff;
+const TYPE_AT = 156;
+const REGULAR_FILE = 0x30;
+const SYMBOLIC_LINK = 0x32;
+const DIRECTORY = 0x35;
 
-export interface TarHeader {
-  /** Bytes as latin1, as the manifest's paths; without the `/` at the end of a folder's name. */
-  readonly name: string;
-  readonly byteCount: number;
-  readonly type: 'file' | 'folder' | 'link';
+export interface TarMember {
+  readonly kind: 'file' | 'directory' | 'symlink';
+  /**
+   * Relative path without `./` and the `/` behind folders, each character one byte (latin1), as in the manifest. Empty for
+   * the folder itself, which archives that were packed again begin with.
+   */
+  readonly path: string;
+  /** Bytes of a file; 0 for everything else. */
+  readonly size: number;
+  /** Of a symlink, as it stands there; latin1. */
+  readonly target: string;
 }
 
-/** Reads the header at `at`, of which all 512 bytes must be there: `end` for a block of zeros, a sentence when it is none. */
-export function parseTarHeader(bytes: Buffer, at: number): TarHeader | 'end' | { readonly problem: string } {
-  const block = bytes.subarray(at, at + TAR_BLOCK_BYTES);
-  if (isZero(block)) return 'end';
-  if (block.toString('latin1', MAGIC.start, MAGIC.end) !== 'ustar') return { problem: 'a header without ustar magic' };
-  if (octal(block, CHECKSUM) !== checksumOf(block)) return { problem: 'a header with a wrong checksum' };
-  const type = typeOf(block[TYPE]);
-  if (type === undefined) return { problem: `a member of type ${block[TYPE]}, which PostgreSQL does not write` };
-  const byteCount = sizeOf(block);
-  if (byteCount === undefined || (type !== 'file' && byteCount !== 0)) return { problem: 'a header with a bad size' };
-  const prefix = text(block, PREFIX.start, PREFIX.end);
-  const name = `${prefix === '' ? '' : `${prefix}/`}${text(block, 0, 100)}`;
-  return { name: name.replace(/^(?:\.\/)+|\/+$/g, ''), byteCount, type };
+/** Why a block is no header of PostgreSQL's making. */
+export interface TarProblem {
+  readonly problem: string;
 }
 
-/** Bytes of a member with what fills its last block. */
-export function paddedTarBytes(byteCount: number): number {
-  return Math.ceil(byteCount / TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES;
+/**
+ * Reads one block: `end` for one of zeros. What PostgreSQL does not write is a problem: extended headers, other kinds of
+ * members, names that lead out of the folder.
+ */
+export function parseTarHeader(block: Buffer): TarMember | TarProblem | 'end' {
+  if (block.every((byte) => byte === 0)) return 'end';
+  const kind = KINDS[block[TYPE_AT]];
+  if (kind === undefined) return { problem: `a member of the type 0x${block[TYPE_AT].toString(16)}` };
+  if (TEXT_FIELDS.some(([start, end]) => hidesBytes(block, start, end))) return { problem: 'a name with a NUL in it' };
+  const header = decodeHeader(block);
+  if (header === undefined) return { problem: 'a header that is none' };
+  const { size } = header;
+  const isSize = Number.isSafeInteger(size) && size >= 0 && block[SIZE_AT] !== NEGATIVE;
+  if (!isSize || (kind !== 'file' && size !== 0)) return { problem: 'a member with an impossible size' };
+  const path = pathFrom(header.name, kind);
+  return path === undefined
+    ? { problem: 'a member with a name that leads elsewhere' }
+    : { kind, path, size, target: header.linkname ?? '' };
 }
 
-function typeOf(flag: number | undefined): TarHeader['type'] | undefined {
-  switch (flag) {
-    case 0x00:
-    case 0x30: // 0
-      return 'file';
-    case 0x32: // 2
-      return 'link';
-    case 0x35: // 5
-      return 'folder';
-    default:
-      return undefined;
+/** What fills the last block of a file. */
+export function tarPaddingBytes(size: number): number {
+  return (TAR_BLOCK_BYTES - (size % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
+}
+
+/** Header of a file, as PostgreSQL's tarCreateHeader makes them. `path` is ASCII of up to 99 characters. */
+export function encodeTarHeader(path: string, size: number, mode: number): Buffer {
+  return encodeHeader({
+    name: path,
+    size,
+    mode,
+    uid: 0o4000,
+    gid: 0o2000,
+    mtime: new Date(),
+    type: 'file',
+    uname: 'postgres',
+    gname: '',
+    linkname: null,
+  });
+}
+
+/** The same header for a file of another size. */
+export function resizeTarHeader(block: Buffer, size: number): Buffer {
+  const header = decodeHeader(block);
+  if (header === undefined) throw new RangeError('not a header');
+  return encodeHeader({ ...header, size });
+}
+
+function encodeHeader(header: Headers): Buffer {
+  const block = encode(header);
+  if (block === null) throw new RangeError(`a name that fits no tar header: ${header.name}`);
+  return Buffer.from(block);
+}
+
+function decodeHeader(block: Buffer): Headers | undefined {
+  try {
+    return decode(block, 'latin1', false) ?? undefined;
+  } catch {
+    // Its errors speak to users of tar files.
+    return undefined;
   }
 }
 
-function sizeOf(block: Buffer): number | undefined {
-  if ((block[SIZE.start] & 0x80) === 0) return octal(block, SIZE);
-  let size = BigInt(block[SIZE.start] & 0x7f);
-  for (let at = SIZE.start + 1; at < SIZE.end; at++) size = (size << 8n) | BigInt(block[at]);
-  return size > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(size);
+function pathFrom(name: string, kind: TarMember['kind']): string | undefined {
+  if (kind === 'directory' && name === './') return '';
+  const withoutDot = name.startsWith('./') ? name.slice(2) : name;
+  const path = kind !== 'file' && withoutDot.endsWith('/') ? withoutDot.slice(0, -1) : withoutDot;
+  const harmless = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+  return harmless && !(process.platform === 'win32' && /[\\:]/.test(path)) ? path : undefined;
 }
 
-function octal(block: Buffer, { start, end }: { readonly start: number; readonly end: number }): number | undefined {
-  const digits = text(block, start, end).trim();
-  return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : undefined;
-}
-
-/** The sum of all bytes, the checksum's own taken as spaces. */
-function checksumOf(block: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < TAR_BLOCK_BYTES; at++) {
-    sum += at >= CHECKSUM.start && at < CHECKSUM.end ? 0x20 : block[at];
-  }
-  return sum;
-}
-
-function isZero(block: Buffer): boolean {
-  return block.every((byte) => byte === 0);
-}
-
-function text(block: Buffer, start: number, end: number): string {
+/** Bytes behind a NUL would be dropped. */
+function hidesBytes(block: Buffer, start: number, end: number): boolean {
   const zero = block.indexOf(0, start);
-  return block.toString('latin1', start, zero === -1 || zero > end ? end : zero);
+  return zero !== -1 && zero < end && block.subarray(zero, end).some((byte) => byte !== 0);
 }
+
+const KINDS: Readonly<Record<number, TarMember['kind']>> = {
+  [REGULAR_FILE]: 'file',
+  [SYMBOLIC_LINK]: 'symlink',
+  [DIRECTORY]: 'directory',
+};
+
+/** name, linkname and prefix */
+const TEXT_FIELDS = [
+  [0, 100],
+  [157, 257],
+  [345, 500],
+] as const;

@@ -1,51 +1,32 @@
-import { decode, type Headers } from 'tar-stream/headers.js';
 import { BackupError } from '../errors.js';
+import { parseTarHeader, TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarPaddingBytes } from './tar-header.js';
 
-export const TAR_BLOCK_BYTES = 512;
-/** An archive ends with two blocks of zeros. */
-const TRAILER_BLOCKS = 2;
-
-const SIZE_AT = 124;
-/** First byte of a negative number in base 256; tar-stream makes -0 of -1. */
-const NEGATIVE = 0xff;
-const TYPE_AT = 156;
-const REGULAR_FILE = 0x30;
-const SYMBOLIC_LINK = 0x32;
-const DIRECTORY = 0x35;
-
-export interface TarMember {
-  readonly kind: 'file' | 'directory' | 'symlink';
-  /** Relative path without `./` and the `/` behind folders. Each character is one byte (latin1). */
-  readonly path: string;
-  /** Bytes of a file; 0 for everything else. */
-  readonly size: number;
-  /** Of a symlink, as sent; latin1. */
-  readonly target: string;
-}
+/**
+ * How an archive ends and begins: `server` with exactly two blocks of zeros, `server-14` without them, and `disk`, where
+ * another tar may have packed it: with the folder itself first, and more zeros at the end.
+ */
+export type TarOrigin = 'server' | 'server-14' | 'disk';
 
 /** Offsets are into the bytes that were given. */
 export interface TarHandler {
-  onMember(member: TarMember): void;
+  /** `header`: its block, which changes afterwards. */
+  onMember(member: TarMember, header: Buffer): void;
   onContent(bytes: Buffer, start: number, end: number): void;
   /** The file has as many bytes as promised. */
   onMemberEnd(): void;
 }
 
 /**
- * Cuts an archive of PostgreSQL's making into its members as the bytes come, without copying content. tar-stream reads
- * the headers; everything that PostgreSQL does not send is refused before it has any effect: extended headers, other
- * kinds of members, names that lead out of the folder.
+ * Cuts an archive into its members as the bytes come, without copying content. What {@link parseTarHeader} does not take
+ * is refused before it has any effect.
  *
  * ```
- * archive: { header[512] content padding to 512 } zeros[1024]     14 leaves the zeros out
- * header:  name[100] mode[8] uid[8] gid[8] size[12] mtime[12] checksum[8] type[1] linkname[100] "ustar\0" "00" ...
+ * archive: { header[512] content padding to 512 } zeros[1024]
  * ```
- *
- * @see https://github.com/postgres/postgres/blob/master/src/port/tar.c
  */
 export class TarReader {
   readonly #archive: string;
-  readonly #hasTrailer: boolean;
+  readonly #origin: TarOrigin;
   readonly #handler: TarHandler;
   readonly #header = Buffer.alloc(TAR_BLOCK_BYTES);
   #headerFilled = 0;
@@ -56,12 +37,13 @@ export class TarReader {
   #offset = 0;
 
   /** `archive` names it in errors. */
-  constructor(archive: string, hasTrailer: boolean, handler: TarHandler) {
+  constructor(archive: string, origin: TarOrigin, handler: TarHandler) {
     this.#archive = archive;
-    this.#hasTrailer = hasTrailer;
+    this.#origin = origin;
     this.#handler = handler;
   }
 
+  /** {@link BackupError} when the bytes are no archive of PostgreSQL's making. */
   push(bytes: Buffer, start: number, end: number): void {
     let at = start;
     while (at < end) {
@@ -74,8 +56,11 @@ export class TarReader {
   /** Nothing more comes; {@link BackupError} when something is missing. */
   end(): void {
     if (this.#inFile || this.#paddingLeft > 0 || this.#headerFilled > 0) throw this.#fault('it ends within a member');
-    const trailer = this.#hasTrailer ? TRAILER_BLOCKS : 0;
-    if (this.#zeroBlocks !== trailer) throw this.#fault('it is cut off');
+    const complete =
+      this.#origin === 'disk'
+        ? this.#zeroBlocks >= TAR_TRAILER_BLOCKS
+        : this.#zeroBlocks === (this.#origin === 'server' ? TAR_TRAILER_BLOCKS : 0);
+    if (!complete) throw this.#fault('it is cut off');
   }
 
   #step(bytes: Buffer, at: number, end: number): number {
@@ -103,18 +88,24 @@ export class TarReader {
   }
 
   #onBlock(block: Buffer): void {
-    if (block.every((byte) => byte === 0)) {
+    const member = parseTarHeader(block);
+    if (member === 'end') {
       this.#zeroBlocks++;
-      if (!this.#hasTrailer || this.#zeroBlocks > TRAILER_BLOCKS) throw this.#fault('zeros where a member is expected');
+      const allowed = { disk: Number.POSITIVE_INFINITY, server: TAR_TRAILER_BLOCKS, 'server-14': 0 }[this.#origin];
+      if (this.#zeroBlocks > allowed) throw this.#fault('zeros where a member is expected');
       return;
     }
     if (this.#zeroBlocks > 0) throw this.#fault('something behind its end');
-    const member = this.#memberFrom(block);
-    this.#handler.onMember(member);
+    if ('problem' in member) throw this.#fault(member.problem);
+    if (member.path === '') {
+      if (this.#origin !== 'disk') throw this.#fault('a member without a name');
+      return;
+    }
+    this.#handler.onMember(member, block);
     if (member.kind !== 'file') return;
     this.#inFile = true;
     this.#contentLeft = member.size;
-    this.#paddingLeft = (TAR_BLOCK_BYTES - (member.size % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
+    this.#paddingLeft = tarPaddingBytes(member.size);
     if (member.size === 0) this.#endFile();
   }
 
@@ -123,57 +114,9 @@ export class TarReader {
     this.#handler.onMemberEnd();
   }
 
-  #memberFrom(block: Buffer): TarMember {
-    const kind = KINDS[block[TYPE_AT]];
-    if (kind === undefined) throw this.#fault(`a member of the type 0x${block[TYPE_AT].toString(16)}`);
-    for (const [start, end] of TEXT_FIELDS) {
-      const zero = block.indexOf(0, start);
-      const rest = block.subarray(zero, end);
-      if (zero < end && zero !== -1 && rest.some((byte) => byte !== 0)) throw this.#fault('a name with a NUL in it');
-    }
-    const header = this.#decode(block);
-    const { size } = header;
-    const isSize = Number.isSafeInteger(size) && size >= 0 && block[SIZE_AT] !== NEGATIVE;
-    if (!isSize || (kind !== 'file' && size !== 0)) throw this.#fault('a member with an impossible size');
-    return { kind, path: this.#pathFrom(header.name, kind), size, target: header.linkname ?? '' };
-  }
-
-  #decode(block: Buffer): Headers {
-    try {
-      const header = decode(block, 'latin1', false);
-      if (header !== null) return header;
-    } catch {
-      // Its errors speak to users of tar files.
-    }
-    throw this.#fault('a header that is none');
-  }
-
-  #pathFrom(name: string, kind: TarMember['kind']): string {
-    const withoutDot = name.startsWith('./') ? name.slice(2) : name;
-    const path = kind !== 'file' && withoutDot.endsWith('/') ? withoutDot.slice(0, -1) : withoutDot;
-    const harmless = path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-    if (!harmless || (process.platform === 'win32' && /[\\:]/.test(path))) {
-      throw new BackupError(`${this.#archive} has a member with a name that leads elsewhere`, { path });
-    }
-    return path;
-  }
-
   #fault(problem: string): BackupError {
     return new BackupError(`${this.#archive} is malformed: ${problem}, at byte ${this.#offset}`, {
       path: this.#archive,
     });
   }
 }
-
-const KINDS: Readonly<Record<number, TarMember['kind']>> = {
-  [REGULAR_FILE]: 'file',
-  [SYMBOLIC_LINK]: 'symlink',
-  [DIRECTORY]: 'directory',
-};
-
-/** name, linkname and prefix: what is behind a NUL in them would be dropped. */
-const TEXT_FIELDS = [
-  [0, 100],
-  [157, 257],
-  [345, 500],
-] as const;

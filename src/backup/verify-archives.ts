@@ -113,11 +113,11 @@ async function scanArchive(scan: Scan, archive: Archive): Promise<void> {
   const { members, problem } = await readIndex(archive, scan.problems);
   if (problem !== undefined) scan.problems.add(archive.name, problem);
   for (const member of members) {
-    if (member.type !== 'file') continue;
-    const path = archive.prefix + member.name;
-    const stretch = { archivePath: archive.path, offset: member.offset, byteCount: member.byteCount };
+    if (member.kind !== 'file') continue;
+    const path = archive.prefix + member.path;
+    const stretch = { archivePath: archive.path, offset: member.offset, byteCount: member.size };
     if (path.startsWith(WAL_FOLDER)) scan.segments.set(path.slice(WAL_FOLDER.length), stretch);
-    const file = compareMember(scan, archive, path, member.byteCount);
+    const file = compareMember(scan, archive, path, member.size);
     if (file === undefined) continue;
     scan.found.push({ file, path: Buffer.from(archive.path), offset: member.offset });
     if (path === CONTROL_FILE_PATH) judgeControl(scan, await readStretch(stretch));
@@ -149,13 +149,13 @@ async function scanCompressed(scan: Scan, archive: Archive): Promise<void> {
   if (reply.kind !== 'archive') throw new Error('the reply is to another task');
   if (reply.problem !== undefined) problems.add(archive.name, reply.problem);
   for (const member of reply.members) {
-    if (member.type === 'file') judgeMember(scan, archive, member, reply.wantedBytes);
+    if (member.kind === 'file') judgeMember(scan, archive, member, reply.wantedBytes);
   }
 }
 
 function judgeMember(scan: Scan, archive: Archive, member: CheckedMember, control: Uint8Array | undefined): void {
-  const path = archive.prefix + member.name;
-  const file = compareMember(scan, archive, path, member.byteCount);
+  const path = archive.prefix + member.path;
+  const file = compareMember(scan, archive, path, member.size);
   if (file === undefined) return;
   const matches = member.checksum === undefined || member.checksum === file.checksum;
   if (!matches) scan.problems.add(path, 'checksum mismatch');

@@ -7,8 +7,9 @@ import type { SystemIdentity } from '../connection/system-identity.js';
 import { BackupError, ConfigurationError, ServerError, SlotError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { createReplicationSlot, readReplicationSlot, timelineHistory } from '../protocol/commands.js';
-import { SegmentWriter, writeDurably } from './segment-writer.js';
-import { isMissing, systemReason } from './system-reason.js';
+import { writeDurably } from './durable-write.js';
+import { SEGMENT_MODE, SegmentWriter } from './segment-writer.js';
+import { isMissing, pathFailure } from './system-reason.js';
 import { WalCopy } from './wal-copy.js';
 import {
   type ResolvedReceiverOptions,
@@ -166,7 +167,7 @@ export class WalReceiver {
     if (given !== name || !content) {
       throw new BackupError(`the server gives no history of timeline ${timeline}`, { path: name });
     }
-    await writeDurably(directory, name, content);
+    await writeDurably(directory, name, content, SEGMENT_MODE);
   }
 
   /** As asked, but well inside the server's `wal_sender_timeout` (0: none). */
@@ -193,7 +194,7 @@ export class WalReceiver {
       if (isMissing(cause)) {
         throw new ConfigurationError(`directory ${directory} does not exist`, { option: 'directory', cause });
       }
-      throw new BackupError(`cannot read ${directory}: ${systemReason(cause)}`, { path: directory, cause });
+      throw pathFailure('read', directory, cause);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { ProtocolError } from '../errors.js';
 
 /** Sizes that initdb's --wal-segsize allows. */
 export const MIN_SEGMENT_BYTES = 1024 * 1024;
@@ -53,15 +53,11 @@ export function historyFileName(timeline: number): string {
 }
 
 /** What `SHOW wal_segment_size` says (`16MB`, `1GB`) in bytes. */
-export function parseSegmentSize(text: string): number {
-  const [, number, unit] = /^(\d{1,10})(B|kB|MB|GB)$/.exec(text) ?? [];
-  const bytes = Number(number) * (unit === 'GB' ? 1024 ** 3 : unit === 'MB' ? 1024 ** 2 : unit === 'kB' ? 1024 : 1);
-  if (!isSegmentSize(bytes)) {
-    throw new ConfigurationError(`the server's wal_segment_size cannot be read: ${JSON.stringify(text)}`, {
-      option: 'connection',
-    });
-  }
-  return bytes;
+export function parseSegmentSize(text: string | null | undefined): number {
+  const [, number, unit] = /^(\d{1,4})(MB|GB)$/.exec(text ?? '') ?? [];
+  const bytes = Number(number) * (unit === 'GB' ? 1024 ** 3 : 1024 ** 2);
+  if (isSegmentSize(bytes)) return bytes;
+  throw new ProtocolError(`the server's wal_segment_size cannot be read: ${JSON.stringify(text)}`, { offset: 0 });
 }
 
 function hex8(value: number): string {

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { TarReader } from '../../src/backup/tar-reader.js';
+import { type TarOrigin, TarReader } from '../../src/backup/tar-reader.js';
 import { BackupError } from '../../src/errors.js';
 import { TAR_END, type TarEntry, tarArchive, tarMember } from './tar-bytes.js';
 
 /** What was read, as text; pushes the bytes in pieces of these sizes, over and over. */
-function read(archive: Buffer, hasTrailer = true, pieces: readonly number[] = [archive.length || 1]): string[] {
+function read(
+  archive: Buffer,
+  origin: TarOrigin = 'server',
+  pieces: readonly number[] = [archive.length || 1],
+): string[] {
   const log: string[] = [];
   let content: Buffer[] = [];
-  const reader = new TarReader('base.tar', hasTrailer, {
+  const reader = new TarReader('base.tar', origin, {
     onMember: ({ kind, path, size, target }) => log.push(`${kind} ${path} ${size}${target && ` -> ${target}`}`),
     onContent: (bytes, start, end) => content.push(Buffer.from(bytes.subarray(start, end))),
     onMemberEnd: () => {
@@ -55,13 +59,13 @@ suite('tar archives', () => {
     assert.deepEqual(read(WHOLE), LOG);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 1500 }), { minLength: 1, maxLength: 8 }), (pieces) => {
-        assert.deepEqual(read(WHOLE, true, pieces), LOG);
+        assert.deepEqual(read(WHOLE, 'server', pieces), LOG);
       }),
     );
   });
 
   test('without the blocks of zeros, as 14 sends them', () => {
-    assert.deepEqual(read(WHOLE.subarray(0, -TAR_END.length), false), LOG);
+    assert.deepEqual(read(WHOLE.subarray(0, -TAR_END.length), 'server-14'), LOG);
   });
 
   test('files larger than octal digits can say', () => {
@@ -76,7 +80,7 @@ suite('tar archives', () => {
       onContent: () => {},
       onMemberEnd: () => {},
     };
-    new TarReader('base.tar', true, handler).push(header, 0, 512);
+    new TarReader('base.tar', 'server', handler).push(header, 0, 512);
     assert.deepEqual(sizes, [size]);
   });
 
@@ -128,7 +132,16 @@ suite('tar archives', () => {
   }
 
   test('refused without a trailer: zeros', () => {
-    assert.throws(() => read(WHOLE, false), BackupError);
+    assert.throws(() => read(WHOLE, 'server-14'), BackupError);
+  });
+
+  test('on disk, where another tar has packed it', () => {
+    const packed = Buffer.concat([tarMember({ name: './', type: '5' }), WHOLE, Buffer.alloc(8192)]);
+    assert.deepEqual(read(packed, 'disk'), LOG);
+    assert.throws(() => read(packed, 'server'), BackupError);
+    assert.throws(() => read(WHOLE.subarray(0, -512), 'disk'), BackupError);
+    assert.throws(() => read(Buffer.concat([packed, WHOLE]), 'disk'), BackupError);
+    assert.throws(() => read(tarArchive({ name: '../evil', content: 'x' }), 'disk'), BackupError);
   });
 
   test('any bytes give a typed error or a reading, never anything else', () => {

@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findMissingWal, parseSegmentSize } from '../../src/backup/wal-segments.js';
-import { ProtocolError } from '../../src/errors.js';
+import { findMissingWal } from '../../src/backup/missing-wal.js';
 
 const MIB = 1024 ** 2;
-
-test('segment sizes', () => {
-  assert.equal(parseSegmentSize('16MB'), 16 * MIB);
-  assert.equal(parseSegmentSize('1GB'), 1024 * MIB);
-  for (const text of [undefined, null, '', '16', '3MB', '2GB', '0MB', '16kB']) {
-    assert.throws(() => parseSegmentSize(text), ProtocolError, String(text));
-  }
-});
 
 test('every segment must be there and whole', () => {
   const check = (names: readonly string[], startLsn: bigint, endLsn: bigint, size = 16 * MIB) => {
