@@ -1,4 +1,5 @@
 /** pg-walstream: PostgreSQL WAL streaming for Node.js. */
+export type { BackupCompression, CompressionMethod } from './backup/backup-compression.js';
 export type { BaseBackupOptions } from './backup/backup-options.js';
 export type { BackupProblem } from './backup/backup-problems.js';
 export { type BackupProgress, type BackupResult, BaseBackup } from './backup/base-backup.js';

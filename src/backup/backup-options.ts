@@ -3,14 +3,35 @@ import { resolveConnectionConfig } from '../connection/connection-config.js';
 import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
 import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
 import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
+import { type BackupCompression, type ResolvedCompression, resolveCompression } from './backup-compression.js';
+import { type BackupTarget, parseTarget } from './backup-target.js';
+import { checkCompression } from './compression-rules.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
 
 /** Options of `BaseBackup`. */
 export interface BaseBackupOptions {
   /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. The user needs REPLICATION. */
   readonly connection?: ConnectionInput;
-  /** Where the backup goes: a folder that is empty or not there yet. */
-  readonly directory: string;
+  /** Where the backup goes: a folder that is empty or not there yet. Needed unless there is another `target`. */
+  readonly directory?: string;
+  /**
+   * `client` (default): here. Else (15 and later) it does not come here, nothing is verified, and `directory` and `format`
+   * are not possible: `server:/path`, a folder on the server, which makes archives there (the user needs
+   * pg_write_server_files), or `blackhole`, which throws it away.
+   */
+  readonly target?: string;
+  /**
+   * As pg_basebackup's `--compress`: `server-zstd:level=5`, `client-gzip`, `gzip:9`, `none`; or an object. The server (15 and
+   * later) compresses what it sends: in plain format it is decompressed as it comes, in tar format archives are kept
+   * compressed. The client compresses archives of tar format. gzip; zstd from Node.js 22.15 and 23.8 on. lz4 is for the
+   * server only: such archives are kept unread, so that they are not verified.
+   */
+  readonly compression?: string | BackupCompression;
+  /**
+   * Path of the `backup_manifest` of an earlier backup: only what changed since comes (17 and later, with
+   * `summarize_wal`). pg_combinebackup makes one backup of both.
+   */
+  readonly incrementalFrom?: string;
   /**
    * `plain` (default): files as the server has them, ready to be started. `tar`: the server's archives, byte for byte,
    * `base.tar` and one for each tablespace.
@@ -29,7 +50,8 @@ export interface BaseBackupOptions {
   readonly label?: string;
   /**
    * `yes` (default): the server lists what it sends, and what came is compared with that. `force-encode`: with every path
-   * in hex. `no`: nothing is verified.
+   * in hex. `no`: it sends none; `backup_manifest` is then made here, of what came, as the server would make it.
+   * There is nothing to compare what came with, but it can be verified later.
    */
   readonly manifest?: 'yes' | 'no' | 'force-encode';
   /** Algorithm of the manifest's checksums; default `CRC32C`. */
@@ -59,7 +81,12 @@ export interface BaseBackupOptions {
 /** The same with every default filled in. */
 export interface ResolvedBackupOptions {
   readonly connection: ConnectionConfig;
+  /** Empty with a `target`. */
   readonly directory: string;
+  readonly target: BackupTarget | undefined;
+  readonly compression: ResolvedCompression | undefined;
+  /** Absolute path. */
+  readonly incrementalFrom: string | undefined;
   readonly format: 'plain' | 'tar';
   readonly walMethod: 'fetch' | 'none';
   readonly checkpoint: 'fast' | 'spread';
@@ -79,6 +106,9 @@ export interface ResolvedBackupOptions {
 const KNOWN_OPTIONS = new Set([
   'connection',
   'directory',
+  'target',
+  'compression',
+  'incrementalFrom',
   'format',
   'walMethod',
   'checkpoint',
@@ -106,14 +136,24 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
   const manifest = oneOf(options.manifest, 'manifest', ['yes', 'no', 'force-encode'] as const, 'yes');
   const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
   if (label !== undefined && typeof label !== 'string') throw wrong('label', 'must be a string');
-  if (manifest === 'no' && manifestChecksums !== undefined) throw wrong('manifestChecksums', 'needs a manifest');
   if (format === 'tar' && writeRecoveryConf) throw wrong('writeRecoveryConf', "needs format: 'plain'");
   if (format === 'tar' && options.tablespaceMapping !== undefined) {
     throw wrong('tablespaceMapping', "needs format: 'plain'; archives keep the server's paths in tablespace_map");
   }
+  const target = parseTarget(options.target);
+  if (target !== undefined) checkTarget(options);
+  const { directory, incrementalFrom } = options;
+  const compression = resolveCompression(options.compression, target !== undefined);
+  if (compression !== undefined) {
+    const [hasTarget, generatesManifest] = [target !== undefined, manifest === 'no'];
+    checkCompression(compression, { format, hasTarget, generatesManifest, writeRecoveryConf });
+  }
   return {
     connection: resolveConnectionConfig(options.connection),
-    directory: pathFrom(options.directory, 'directory'),
+    directory: target === undefined ? pathFrom(directory, 'directory') : '',
+    target,
+    compression,
+    incrementalFrom: incrementalFrom === undefined ? undefined : pathFrom(incrementalFrom, 'incrementalFrom'),
     format,
     walMethod: oneOf(options.walMethod, 'walMethod', ['fetch', 'none'] as const, 'fetch'),
     checkpoint: oneOf(options.checkpoint, 'checkpoint', ['fast', 'spread'] as const, 'spread'),
@@ -154,8 +194,23 @@ function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyM
   );
 }
 
-function pathFrom(path: string, option: string): string {
-  if (typeof path !== 'string' || path === '' || path.includes('\0'))
-    throw wrong(option, 'must be the path of a folder');
+/** Options that say how a backup is written here. */
+const LOCAL_OPTIONS = ['directory', 'format', 'tablespaceMapping', 'writeRecoveryConf'] as const;
+
+/** What goes elsewhere is not written here. */
+function checkTarget(options: BaseBackupOptions): void {
+  for (const name of LOCAL_OPTIONS) {
+    if (options[name] !== undefined && options[name] !== false)
+      throw wrong(name, 'is not possible with another target');
+  }
+}
+
+function pathFrom(path: string | undefined, option: string): string {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw wrong(
+      option,
+      option === 'incrementalFrom' ? 'must be the path of a manifest' : 'must be the path of a folder',
+    );
+  }
   return resolvePath(path);
 }

@@ -19,13 +19,19 @@ export interface BackupTransferOptions {
   readonly serverVersion: number;
   /** Whether a manifest was asked for. */
   readonly manifest: boolean;
-  /** Decides where everything goes, and makes the folders; what it throws ends the backup. */
-  readonly prepare: (tablespaces: readonly BackupTablespace[]) => BackupLayout;
+  /** What the server adds to the names of archives that it compresses; empty when it does not. */
+  readonly suffix: string;
+  /**
+   * Decides where everything goes, and makes the folders; `undefined` when the backup does not come here. What it throws ends
+   * the backup.
+   */
+  readonly prepare: (tablespaces: readonly BackupTablespace[]) => BackupLayout | undefined;
   readonly onNotice: (notice: ServerNotice) => void;
   readonly onProgress: (progress: TransferProgress) => void;
 }
 
 export interface TransferProgress {
+  /** Of the archives and the manifest; by the server's count, and in larger steps, where it compresses or keeps them. */
   readonly receivedBytes: number;
   /** The server's estimate of all archives, without WAL; `undefined` if it was not asked. */
   readonly estimatedBytes: number | undefined;
@@ -45,6 +51,7 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   #thread: BackupThread | undefined;
   #slab: Slab | undefined;
   #receivedBytes = 0;
+  #serverCounts = false;
   #estimatedBytes: number | undefined;
   #archive: string | undefined;
   #failure: Error | undefined;
@@ -143,8 +150,13 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   }
 
   onArchiveData(start: number, end: number): void {
-    this.#receivedBytes += end - start;
-    if (this.#slab !== undefined) this.#thread?.push(this.#slab, start, end);
+    if (this.#thread === undefined) throw misplaced('bytes of what it should have kept');
+    if (!this.#serverCounts) this.#receivedBytes += end - start;
+    if (this.#slab !== undefined) this.#thread.push(this.#slab, start, end);
+  }
+
+  onDone(byteCount: number): void {
+    if (this.#serverCounts) this.#receivedBytes = Math.max(this.#receivedBytes, byteCount);
   }
 
   onManifest(): void {
@@ -169,11 +181,13 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
 
   #prepare(tablespaces: readonly BackupTablespace[]): void {
     this.#tablespaces = tablespaces;
-    const { prepare, manifest, serverVersion } = this.#options;
+    const { prepare, manifest, serverVersion, suffix } = this.#options;
     const sizes = tablespaces.map(({ sizeKb }) => sizeKb);
     if (!sizes.includes(undefined)) this.#estimatedBytes = sizes.reduce((sum: number, kb = 0) => sum + kb * 1024, 0);
-    this.#thread = new BackupThread(prepare(tablespaces), this);
-    this.#reader = createArchiveReader({ tablespaces, manifest }, serverVersion, this);
+    const layout = prepare(tablespaces);
+    this.#serverCounts = layout === undefined || suffix !== '';
+    if (layout !== undefined) this.#thread = new BackupThread(layout, this);
+    this.#reader = createArchiveReader({ tablespaces, manifest, suffix }, serverVersion, this);
   }
 }
 

@@ -1,16 +1,28 @@
-import { type BackupProgress, type BackupResult, BaseBackup, Lsn } from '../index.js';
+import {
+  type BackupProgress,
+  type BackupResult,
+  BaseBackup,
+  type BaseBackupOptions,
+  ConfigurationError,
+  Lsn,
+} from '../index.js';
 import { onOneLine } from './failure-line.js';
 import type { PathMapping } from './flag-values.js';
 import { LiveLine } from './live-line.js';
 import { formatBytes, formatCount } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
+import { UsageError } from './usage-error.js';
 
 /** Flags of `basebackup`, as commander names them. */
 export interface BaseBackupFlags {
   readonly dsn?: string;
-  readonly pgdata: string;
-  readonly format: 'plain' | 'tar';
+  readonly pgdata?: string;
+  readonly target?: string;
+  readonly format?: 'plain' | 'tar';
   readonly walMethod: 'fetch' | 'none';
+  readonly compress?: string;
+  readonly gzip?: boolean;
+  readonly incremental?: string;
   readonly checkpoint: 'fast' | 'spread';
   readonly progress?: boolean;
   readonly maxRate?: number;
@@ -27,6 +39,16 @@ export interface BaseBackupFlags {
   readonly verbose?: boolean;
 }
 
+/** Options that are wrong by themselves or together, which is known before the server is asked. */
+const USAGE_OPTIONS: ReadonlySet<string> = new Set([
+  'directory',
+  'target',
+  'format',
+  'compression',
+  'tablespaceMapping',
+  'writeRecoveryConf',
+] satisfies (keyof BaseBackupOptions)[]);
+
 /** Takes a backup. A signal interrupts it, which is a failure: there is no backup then. */
 export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
   using signals = new StopSignals();
@@ -34,10 +56,17 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
   signals.requested.addEventListener('abort', () => {
     abort.abort(new Error('interrupted: there is no backup'));
   });
-  const backup = new BaseBackup({
+  if (flags.pgdata === undefined && flags.target === undefined) {
+    throw new UsageError("either '-D, --pgdata <directory>' or '-t, --target <target>' must be given");
+  }
+  const compression = flags.gzip ? 'gzip' : flags.compress;
+  const backup = prepareBackup({
     ...(flags.dsn !== undefined && { connection: flags.dsn }),
-    directory: flags.pgdata,
-    format: flags.format,
+    ...(flags.pgdata !== undefined && { directory: flags.pgdata }),
+    ...(flags.target !== undefined && { target: flags.target }),
+    ...(flags.format !== undefined && { format: flags.format }),
+    ...(compression !== undefined && { compression }),
+    ...(flags.incremental !== undefined && { incrementalFrom: flags.incremental }),
     walMethod: flags.walMethod,
     checkpoint: flags.checkpoint,
     ...(flags.maxRate !== undefined && { maxRateKb: flags.maxRate }),
@@ -61,8 +90,19 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     const result = await backup.run();
     live.end();
     if (flags.verbose) process.stderr.write(summary(result));
+    else if (isSurprising(result)) process.stderr.write(`pg-walstream: not verified: ${result.unverifiedReason}\n`);
   } finally {
     live.end();
+  }
+}
+
+/** What the library refuses of the flags is wrong usage. */
+function prepareBackup(options: BaseBackupOptions): BaseBackup {
+  try {
+    return new BaseBackup(options);
+  } catch (error) {
+    const isUsage = error instanceof ConfigurationError && USAGE_OPTIONS.has(error.option);
+    throw isUsage ? new UsageError(error.message, { cause: error }) : error;
   }
 }
 
@@ -80,12 +120,21 @@ function progressLine({ receivedBytes, estimatedBytes, archive }: BackupProgress
   return `${formatBytes(receivedBytes)}${whole}${archive === undefined ? '' : `, ${archive}`}`;
 }
 
+/** Whether it is not verified although a manifest came: that was not asked for. */
+function isSurprising({ verified, directory, fileCount }: BackupResult): boolean {
+  return !verified && directory !== undefined && fileCount === undefined;
+}
+
 /** What `-v` says at the end. */
 function summary(result: BackupResult): string {
-  const { fileCount, byteCount, durationMs, startLsn, endLsn, timeline, verified } = result;
-  const proof = verified ? "all as the server's manifest says" : 'not verified: there is no manifest';
+  const { fileCount, byteCount, durationMs, startLsn, endLsn, timeline, verified, unverifiedReason } = result;
+  const proof = verified ? "all as the server's manifest says" : `not verified: ${unverifiedReason}`;
+  const size =
+    fileCount === undefined || byteCount === undefined
+      ? ''
+      : `${formatCount(fileCount)} files, ${formatBytes(byteCount)}, `;
   return [
-    `${formatCount(fileCount)} files, ${formatBytes(byteCount)}, ${(durationMs / 1000).toFixed(1)} s, ${proof}`,
+    `${size}${(durationMs / 1000).toFixed(1)} s, ${proof}`,
     `needs WAL from ${Lsn.format(startLsn)} to ${Lsn.format(endLsn)}, timeline ${timeline}\n`,
   ].join('\n');
 }

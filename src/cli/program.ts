@@ -10,6 +10,7 @@ import {
   RATE_KB_VALUE,
   TABLE_VALUE,
 } from './flag-values.js';
+import { UsageError } from './usage-error.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -27,7 +28,7 @@ export async function run(args: readonly string[]): Promise<number> {
     // commander has said what it had to say.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
     process.stderr.write(failureLine(error));
-    return FAILED;
+    return error instanceof UsageError ? WRONG_USAGE : FAILED;
   }
 }
 
@@ -97,8 +98,18 @@ function baseBackupProgram(parent: Command): Command {
     .copyInheritedSettings(parent)
     .description('Copy a whole server: a physical base backup, verified while it arrives.')
     .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
-    .requiredOption('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
-    .addOption(new Option('-F, --format <format>', 'form of the backup').choices(['plain', 'tar']).default('plain'))
+    .option('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
+    .option(
+      '-t, --target <target[:detail]>',
+      'where it goes instead (15+): server:/path, a folder on the server, or blackhole',
+    )
+    .addOption(new Option('-F, --format <format>', 'form of the backup (default: plain)').choices(['plain', 'tar']))
+    .option('-i, --incremental <manifest>', 'only what changed since the backup with this backup_manifest (17+)')
+    .option(
+      '-Z, --compress <[{client|server}-]method[:detail]>',
+      'compress with gzip, zstd, or lz4 (server only): server-zstd:level=5, client-gzip:9, none',
+    )
+    .addOption(new Option('-z, --gzip', 'compress with gzip').conflicts('compress'))
     .addOption(
       new Option('-X, --wal-method <method>', 'how the WAL comes that it needs')
         .choices(['fetch', 'none'])
@@ -123,12 +134,17 @@ function baseBackupProgram(parent: Command): Command {
       repeatable(flagValue(PATH_MAPPING_VALUE)),
     )
     .addOption(
-      new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)')
-        .choices(['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'])
-        .conflicts('manifest'),
+      new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)').choices([
+        'NONE',
+        'CRC32C',
+        'SHA224',
+        'SHA256',
+        'SHA384',
+        'SHA512',
+      ]),
     )
     .addOption(new Option('--manifest-force-encode', 'every path of the manifest in hex').conflicts('manifest'))
-    .option('--no-manifest', 'no manifest: nothing is verified')
+    .option('--no-manifest', 'the server makes none: one is made here, and nothing is verified')
     .option('--no-verify-checksums', 'the server does not check its pages')
     .option('-n, --no-clean', 'leave what was written when it fails')
     .option('-N, --no-sync', 'do not wait until everything would survive a crash')
@@ -243,10 +259,14 @@ Examples:
 const BASE_BACKUP_NOTES = `
 What arrives is compared with the server's manifest; the file backup_manifest is there only if everything matched and is
 on disk. A backup that fails, or that Ctrl+C interrupts, is removed. The user needs REPLICATION.
-In plain format every tablespace needs a mapping.
+In plain format every tablespace needs a mapping. Archives of tar format are compressed by the client unless --compress
+says server-; in plain format only the server can compress, for the way.
 
 Examples:
   $ pg-walstream basebackup -D /backups/monday -c fast -P -v
+  $ pg-walstream basebackup -D /backups/tuesday -i /backups/monday/backup_manifest
+  $ pg-walstream basebackup -D /backups/archives -F tar -Z server-gzip:6
+  $ pg-walstream basebackup -t server:/backups/there -c fast
   $ pg-walstream basebackup -D standby -R -T /srv/space=/srv/space2`;
 
 const DEMO_NOTES = `
