@@ -5,6 +5,7 @@ import { makeDirectory, makeLink, NewFile, syncPath } from './durable-file.js';
 import { showPath } from './manifest.js';
 import { ManifestChecksum, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { ReceivedFile } from './manifest-comparison.js';
+import { RecoveryPacker } from './recovery-packer.js';
 import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember } from './tar-header.js';
 import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 
@@ -78,6 +79,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#received = received;
     this.#modes = modesOf(layout);
     this.#target = layout.archives[0];
+    for (const folder of layout.walFolders) this.#directories.add(latin1(folder));
   }
 
   begin(target: ArchiveTarget): void {
@@ -185,6 +187,8 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   readonly #received: ReceivedFiles;
   #tar: TarReader | undefined;
   #file: NewFile | undefined;
+  /** Puts the configuration of a standby into the data directory's archive. */
+  #packer: RecoveryPacker | undefined;
 
   constructor(layout: BackupLayout, received: ReceivedFiles) {
     this.#layout = layout;
@@ -192,8 +196,13 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   }
 
   begin(target: ArchiveTarget): void {
-    const path = join(this.#layout.directory, target.name);
-    this.#file = new NewFile(path, modesOf(this.#layout).file, path);
+    const { directory, recoveryLines } = this.#layout;
+    const path = join(directory, target.name);
+    const { file: mode } = modesOf(this.#layout);
+    const file = new NewFile(path, mode, path);
+    this.#file = file;
+    const isStandby = target.oid === undefined && recoveryLines !== undefined;
+    this.#packer = isStandby ? new RecoveryPacker((bytes) => file.write(bytes), recoveryLines, mode) : undefined;
     this.#tar = new TarReader(target.name, originOf(this.#layout), this);
     this.#received.beginArchive(target);
   }
@@ -201,31 +210,38 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   push(bytes: Buffer, start: number, end: number): void {
     // Looked at first: what is refused is not written.
     this.#tar?.push(bytes, start, end);
-    this.#file?.write(bytes.subarray(start, end));
+    if (this.#packer === undefined) this.#file?.write(bytes.subarray(start, end));
   }
 
   end(): void {
     this.#tar?.end();
-    if (!this.#layout.hasTrailer) this.#file?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
+    this.#packer?.end();
+    const lacksTrailer = !this.#layout.hasTrailer || this.#packer !== undefined;
+    if (lacksTrailer) this.#file?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
     this.#file?.close(this.#layout.sync);
     this.#file = undefined;
   }
 
-  onMember({ kind, path }: TarMember): void {
+  onMember(member: TarMember, header: Buffer): void {
+    const { kind, path } = member;
     if (kind === 'file') this.#received.beginFile(path);
     else if (kind === 'symlink') {
       throw new BackupError(`the server sent a link where it was asked for none: ${showPath(path)}`, {
         path: showPath(path),
       });
     }
+    this.#packer?.onMember(member, header);
   }
 
   onContent(bytes: Buffer, start: number, end: number): void {
-    this.#received.update(bytes.subarray(start, end));
+    const content = bytes.subarray(start, end);
+    this.#received.update(content);
+    this.#packer?.onContent(content);
   }
 
   onMemberEnd(): void {
     this.#received.endFile();
+    this.#packer?.onMemberEnd();
   }
 
   finish(sync: boolean): void {

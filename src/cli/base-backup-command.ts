@@ -1,7 +1,7 @@
-import { type BackupProgress, type BackupResult, BaseBackup, Lsn } from '../index.js';
+import { type BackupResult, BaseBackup, type BaseBackupOptions, Lsn, type WalMethod } from '../index.js';
+import { BackupProgressReport, type ProgressForm } from './backup-progress-report.js';
 import { onOneLine } from './failure-line.js';
 import type { PathMapping } from './flag-values.js';
-import { LiveLine } from './live-line.js';
 import { formatBytes, formatCount } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
 
@@ -10,9 +10,12 @@ export interface BaseBackupFlags {
   readonly dsn?: string;
   readonly pgdata: string;
   readonly format: 'plain' | 'tar';
-  readonly walMethod: 'fetch' | 'none';
+  readonly walMethod: WalMethod;
+  /** `false`: `--no-slot`. */
+  readonly slot?: string | false;
+  readonly createSlot?: boolean;
   readonly checkpoint: 'fast' | 'spread';
-  readonly progress?: boolean;
+  readonly progress?: ProgressForm | undefined;
   readonly maxRate?: number;
   readonly label?: string;
   readonly writeRecoveryConf?: boolean;
@@ -39,6 +42,7 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     directory: flags.pgdata,
     format: flags.format,
     walMethod: flags.walMethod,
+    ...slotOption(flags),
     checkpoint: flags.checkpoint,
     ...(flags.maxRate !== undefined && { maxRateKb: flags.maxRate }),
     ...(flags.label !== undefined && { label: flags.label }),
@@ -51,19 +55,20 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     keepOnError: !flags.clean,
     signal: abort.signal,
   });
-  const live = new LiveLine(process.stderr);
-  if (flags.progress) backup.on('progress', (progress) => live.show(progressLine(progress)));
+  using report = flags.progress && new BackupProgressReport(process.stderr, flags.progress);
+  if (report !== undefined) backup.on('progress', (progress) => report.show(progress));
   backup.on('notice', ({ severity, message }) => {
-    live.end();
+    report?.interrupt();
     process.stderr.write(`pg-walstream: ${onOneLine(`${severity}: ${message}`)}\n`);
   });
-  try {
-    const result = await backup.run();
-    live.end();
-    if (flags.verbose) process.stderr.write(summary(result));
-  } finally {
-    live.end();
-  }
+  const result = await backup.run();
+  report?.[Symbol.dispose]();
+  if (flags.verbose) process.stderr.write(summary(result));
+}
+
+function slotOption({ slot, createSlot }: BaseBackupFlags): Pick<BaseBackupOptions, 'slot'> {
+  if (slot === undefined) return {};
+  return { slot: slot === false ? false : { name: slot, create: createSlot ? 'always' : 'never' } };
 }
 
 function manifestOption({ manifest, manifestForceEncode }: BaseBackupFlags): 'yes' | 'no' | 'force-encode' {
@@ -73,11 +78,6 @@ function manifestOption({ manifest, manifestForceEncode }: BaseBackupFlags): 'ye
 
 function mappingFrom(mappings: readonly PathMapping[]): Record<string, string> {
   return Object.fromEntries(mappings.map(({ from, to }) => [from, to]));
-}
-
-function progressLine({ receivedBytes, estimatedBytes, archive }: BackupProgress): string {
-  const whole = estimatedBytes === undefined ? '' : ` of about ${formatBytes(estimatedBytes)}`;
-  return `${formatBytes(receivedBytes)}${whole}${archive === undefined ? '' : `, ${archive}`}`;
 }
 
 /** What `-v` says at the end. */

@@ -39,7 +39,8 @@ async function start(t: TestContext, change: Partial<BackupLayout> = {}) {
     manifestAlgorithm: undefined,
     systemIdentifier: 1n,
     walSegmentBytes: undefined,
-    recoveryLine: undefined,
+    walFolders: [],
+    recoveryLines: undefined,
     sync: false,
     ...change,
   };
