@@ -6,6 +6,7 @@ import { makeDirectory, makeLink, NewFile, syncPath } from './durable-file.js';
 import { showPath } from './manifest.js';
 import { ManifestChecksum, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { ReceivedFile } from './manifest-comparison.js';
+import { RecoveryPacker } from './recovery-packer.js';
 import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarModifiedAt } from './tar-header.js';
 import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 
@@ -84,6 +85,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#received = received;
     this.#modes = modesOf(layout);
     this.#target = layout.archives[0];
+    for (const folder of layout.walFolders) this.#directories.add(latin1(folder));
   }
 
   begin(target: ArchiveTarget): void {
@@ -192,6 +194,8 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   readonly #open: (target: ArchiveTarget) => ArchiveOutput;
   #tar: TarReader | undefined;
   #output: ArchiveOutput | undefined;
+  /** Puts the configuration of a standby into the data directory's archive. */
+  #packer: RecoveryPacker | undefined;
 
   constructor(layout: BackupLayout, received: ReceivedFiles, open: (target: ArchiveTarget) => ArchiveOutput) {
     this.#layout = layout;
@@ -200,7 +204,12 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   }
 
   begin(target: ArchiveTarget): void {
-    this.#output = this.#open(target);
+    const { recoveryLines } = this.#layout;
+    const { file: mode } = modesOf(this.#layout);
+    const output = this.#open(target);
+    this.#output = output;
+    const isStandby = target.oid === undefined && recoveryLines !== undefined;
+    this.#packer = isStandby ? new RecoveryPacker((bytes) => output.write(bytes), recoveryLines, mode) : undefined;
     this.#tar = new TarReader(target.name, originOf(this.#layout), this);
     this.#received.beginArchive(target);
   }
@@ -208,33 +217,41 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
   push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     // Looked at first: what is refused is not written.
     this.#tar?.push(bytes, start, end);
-    this.#output?.write(bytes.subarray(start, end));
+    if (this.#packer === undefined) this.#output?.write(bytes.subarray(start, end));
     return this.#output?.drained();
   }
 
   end(): Promise<void> | undefined {
     this.#tar?.end();
-    if (!this.#layout.hasTrailer) this.#output?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
+    this.#packer?.end();
+    const lacksTrailer = !this.#layout.hasTrailer || this.#packer !== undefined;
+    if (lacksTrailer) this.#output?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
     const closed = this.#output?.close(this.#layout.sync);
     this.#output = undefined;
     return closed;
   }
 
-  onMember({ kind, path }: TarMember, header: Buffer): void {
+  onMember(member: TarMember, header: Buffer): void {
+    const { kind, path } = member;
     if (kind === 'file') this.#received.beginFile(path, tarModifiedAt(header));
     else if (kind === 'symlink') {
       throw new BackupError(`the server sent a link where it was asked for none: ${showPath(path)}`, {
         path: showPath(path),
       });
     }
+    // The block is used again for the next member, perhaps before it is compressed.
+    this.#packer?.onMember(member, Buffer.from(header));
   }
 
   onContent(bytes: Buffer, start: number, end: number): void {
-    this.#received.update(bytes.subarray(start, end));
+    const content = bytes.subarray(start, end);
+    this.#received.update(content);
+    this.#packer?.onContent(content);
   }
 
   onMemberEnd(): void {
     this.#received.endFile();
+    this.#packer?.onMemberEnd();
   }
 
   finish(sync: boolean): void {

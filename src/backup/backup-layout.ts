@@ -31,10 +31,12 @@ export interface BackupLayout {
   readonly compression: ResolvedCompression | undefined;
   /** The manifest that is to be made here, and the timeline of the backup; `undefined`: one comes. */
   readonly generatedManifest: { readonly version: 1 | 2; readonly timeline: number } | undefined;
-  /** Size of the WAL segments that must come with it; `undefined`: none do. */
+  /** Size of the WAL segments that must come in the archives; `undefined`: none do. */
   readonly walSegmentBytes: number | undefined;
-  /** Line for postgresql.auto.conf, or `undefined` for no recovery configuration. */
-  readonly recoveryLine: string | undefined;
+  /** In plain format, absolute paths of folders that were made beforehand, for WAL that comes beside the archives. */
+  readonly walFolders: readonly string[];
+  /** Lines for postgresql.auto.conf, or `undefined` for no recovery configuration. */
+  readonly recoveryLines: string | undefined;
   readonly sync: boolean;
 }
 

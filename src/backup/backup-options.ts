@@ -3,10 +3,23 @@ import { resolveConnectionConfig } from '../connection/connection-config.js';
 import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
 import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
 import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
+import { checkSlotName } from '../protocol/quoting.js';
 import { type BackupCompression, type ResolvedCompression, resolveCompression } from './backup-compression.js';
 import { type BackupTarget, parseTarget } from './backup-target.js';
 import { checkCompression } from './compression-rules.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
+
+export type WalMethod = 'stream' | 'fetch' | 'none';
+
+/** A physical slot for the WAL of a backup, and for a standby that is made of it. */
+export interface BackupSlotOptions {
+  readonly name: string;
+  /**
+   * `never` (default): it exists. `always`: it must not exist yet; it stays after the backup, and is dropped when the
+   * backup fails, unless `keepOnError`.
+   */
+  readonly create?: 'never' | 'always';
+}
 
 /** Options of `BaseBackup`. */
 export interface BaseBackupOptions {
@@ -38,10 +51,16 @@ export interface BaseBackupOptions {
    */
   readonly format?: 'plain' | 'tar';
   /**
-   * `fetch` (default): the server adds the WAL that the backup needs at its end, and fails if it was recycled meanwhile
-   * (`wal_keep_size`). `none`: the backup is useless without an archive of WAL.
+   * How the WAL comes that the backup needs. `stream` (default): over a second connection, while the backup is taken.
+   * `fetch`: the server adds it at the end, and fails if it was recycled meanwhile (`wal_keep_size`). `none`: the
+   * backup is useless without an archive of WAL.
    */
-  readonly walMethod?: 'fetch' | 'none';
+  readonly walMethod?: WalMethod;
+  /**
+   * With `walMethod: 'stream'`, the slot for which the server keeps WAL until it was sent: a temporary one by default,
+   * one that exists by its name, or a new one. `false`: none, and WAL may be removed too early.
+   */
+  readonly slot?: string | BackupSlotOptions | false;
   /** `spread` (default): the server's next checkpoint, which may take minutes. `fast`: one at once. */
   readonly checkpoint?: 'fast' | 'spread';
   /** Most kB per second that the server sends: 32 to 1 048 576. */
@@ -63,20 +82,28 @@ export interface BaseBackupOptions {
    * paths that the server names. A tablespace that is not mapped is an error before anything is written.
    */
   readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
-  /** In plain format, make the backup a standby of the server: standby.signal and primary_conninfo, password included. */
+  /**
+   * Make the backup a standby of the server: standby.signal, primary_conninfo, password included, and primary_slot_name
+   * where `slot` names one. In tar format they are in `base.tar`.
+   */
   readonly writeRecoveryConf?: boolean;
   /** Make everything survive a crash before the backup is called done. Default true. */
   readonly sync?: boolean;
   /** Leave what was written when the backup fails; it has no manifest then. */
   readonly keepOnError?: boolean;
   /**
-   * Once the server sends, so long without a byte is an error. Default 60 000. With `walMethod: 'none'` a server that
+   * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. With `walMethod: 'none'` a server that
    * archives sends nothing while it waits for its archiver: allow for that.
    */
   readonly idleTimeoutMs?: number;
   /** Aborting ends the backup with the signal's reason. */
   readonly signal?: AbortSignal;
 }
+
+export type ResolvedBackupSlot =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'temporary' }
+  | { readonly kind: 'named'; readonly name: string; readonly create: boolean };
 
 /** The same with every default filled in. */
 export interface ResolvedBackupOptions {
@@ -88,7 +115,8 @@ export interface ResolvedBackupOptions {
   /** Absolute path. */
   readonly incrementalFrom: string | undefined;
   readonly format: 'plain' | 'tar';
-  readonly walMethod: 'fetch' | 'none';
+  readonly walMethod: WalMethod;
+  readonly slot: ResolvedBackupSlot;
   readonly checkpoint: 'fast' | 'spread';
   readonly maxRateKb: number | undefined;
   readonly label: string;
@@ -111,6 +139,7 @@ const KNOWN_OPTIONS = new Set([
   'incrementalFrom',
   'format',
   'walMethod',
+  'slot',
   'checkpoint',
   'maxRateKb',
   'label',
@@ -134,13 +163,17 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
   const { label, maxRateKb, manifestChecksums } = options;
   const format = oneOf(options.format, 'format', ['plain', 'tar'] as const, 'plain');
   const manifest = oneOf(options.manifest, 'manifest', ['yes', 'no', 'force-encode'] as const, 'yes');
-  const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
   if (label !== undefined && typeof label !== 'string') throw wrong('label', 'must be a string');
-  if (format === 'tar' && writeRecoveryConf) throw wrong('writeRecoveryConf', "needs format: 'plain'");
   if (format === 'tar' && options.tablespaceMapping !== undefined) {
     throw wrong('tablespaceMapping', "needs format: 'plain'; archives keep the server's paths in tablespace_map");
   }
+  const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
   const target = parseTarget(options.target);
+  const walMethods = ['stream', 'fetch', 'none'] as const;
+  const walMethod = oneOf(options.walMethod, 'walMethod', walMethods, target === undefined ? 'stream' : 'fetch');
+  if (target !== undefined && walMethod === 'stream') {
+    throw wrong('walMethod', "must be 'fetch' or 'none' with another target: the WAL would come here");
+  }
   if (target !== undefined) checkTarget(options);
   const { directory, incrementalFrom } = options;
   const compression = resolveCompression(options.compression, target !== undefined);
@@ -155,7 +188,8 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
     compression,
     incrementalFrom: incrementalFrom === undefined ? undefined : pathFrom(incrementalFrom, 'incrementalFrom'),
     format,
-    walMethod: oneOf(options.walMethod, 'walMethod', ['fetch', 'none'] as const, 'fetch'),
+    walMethod,
+    slot: slotFrom(options.slot, walMethod),
     checkpoint: oneOf(options.checkpoint, 'checkpoint', ['fast', 'spread'] as const, 'spread'),
     maxRateKb:
       maxRateKb === undefined
@@ -177,6 +211,18 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
     idleTimeoutMs: integer(options.idleTimeoutMs, 'idleTimeoutMs', 10, MAX_TIMER_MS, DEFAULT_IDLE_TIMEOUT_MS),
     signal: signalFrom(options.signal),
   };
+}
+
+function slotFrom(slot: BaseBackupOptions['slot'], walMethod: WalMethod): ResolvedBackupSlot {
+  if (slot === false) return { kind: 'none' };
+  if (slot === undefined) return { kind: 'temporary' };
+  if (walMethod !== 'stream') throw wrong('slot', "needs walMethod: 'stream'");
+  if (typeof slot === 'string') return slotFrom({ name: slot }, walMethod);
+  if (typeof slot !== 'object' || slot === null) throw wrong('slot', 'must be a name, { name, create } or false');
+  refuseUnknown(slot, new Set(['name', 'create']), 'slot.');
+  checkSlotName(slot.name, 'slot.name');
+  const create = oneOf(slot.create, 'slot.create', ['never', 'always'] as const, 'never') === 'always';
+  return { kind: 'named', name: slot.name, create };
 }
 
 function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyMap<string, string> | 'server-paths' {

@@ -8,11 +8,11 @@ import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js'
 import { compareOrigin, compareWithManifest, type ReceivedFile } from './manifest-comparison.js';
 import { formatManifest, type ListedFile } from './manifest-format.js';
 import { findMissingWal } from './missing-wal.js';
+import { RECOVERY_CONFIGURATION, STANDBY_SIGNAL } from './recovery-configuration.js';
 
 /** Name of the manifest until everything else is proved and on disk. */
 export const UNPROVED_MANIFEST_NAME = `${MANIFEST_NAME}.tmp`;
 
-const STANDBY_SIGNAL = 'standby.signal';
 /** WAL is proved by its own checksums; the server lists no segments either. */
 const WAL_SEGMENT = /^pg_wal\/[0-9A-F]{24}$/;
 
@@ -120,15 +120,15 @@ export class BackupWriter {
     this.#manifestFile = file;
   }
 
-  /** postgresql.auto.conf was hashed as it came; verification lets it differ from the manifest. */
+  /** postgresql.auto.conf was hashed as it came; verification lets it differ from the manifest. In tar format it is done. */
   #configureRecovery(): void {
-    const { recoveryLine, directory } = this.#layout;
-    if (recoveryLine === undefined) return;
-    appendToFile(join(directory, 'postgresql.auto.conf'), `${recoveryLine}\n`);
+    const { recoveryLines, directory, format, sync } = this.#layout;
+    if (recoveryLines === undefined || format === 'tar') return;
+    appendToFile(join(directory, RECOVERY_CONFIGURATION), recoveryLines);
     // A standby sends its own.
     if (this.#received.files.has(STANDBY_SIGNAL)) return;
     const signal = join(directory, STANDBY_SIGNAL);
-    new NewFile(signal, modesOf(this.#layout).file, signal).close(this.#layout.sync);
+    new NewFile(signal, modesOf(this.#layout).file, signal).close(sync);
   }
 }
 

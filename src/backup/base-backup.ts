@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
 import { isAbsolute, join } from 'node:path';
-import { orAbort } from '../connection/connect-deadline.js';
 import { CopyOut } from '../connection/copy-out.js';
 import { PgConnection } from '../connection/pg-connection.js';
 import type { ServerNotice } from '../connection/server-error.js';
@@ -8,19 +7,22 @@ import { BackupError, ConfigurationError, ProtocolError, ServerError } from '../
 import { baseBackup } from '../protocol/base-backup-command.js';
 import { whyNoCodec } from './archive-codec.js';
 import { COMPRESSION_SUFFIXES, compressionDetail, type ResolvedCompression } from './backup-compression.js';
-import type { ArchiveTarget, BackupLayout, BackupSummary } from './backup-layout.js';
+import { type ArchiveTarget, type BackupLayout, type BackupSummary, modesOf } from './backup-layout.js';
 import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
-import { BackupTransfer, type TransferProgress } from './backup-transfer.js';
+import type { BackupProgress } from './backup-progress.js';
+import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
+import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
+import { makeDirectory } from './durable-file.js';
 import { checkIncremental, manifestPieces, readManifestSystem } from './incremental-manifest.js';
 import { MANIFEST_NAME } from './manifest.js';
-import { recoveryLine } from './recovery-line.js';
+import { recoveryLines } from './recovery-configuration.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
+import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
+import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
 import { parseSegmentSize } from './wal-segment.js';
-
-/** How far a backup is. */
-export type BackupProgress = TransferProgress;
+import type { WalStore } from './wal-store.js';
 
 /** A backup that is complete, on disk and, with a manifest, proved. */
 export interface BackupResult {
@@ -133,6 +135,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     if (earlierSystem !== undefined) await this.#uploadManifest(connection, server, earlierSystem);
     let tablespaces: readonly BackupTablespace[] = [];
     let layout: BackupLayout | undefined;
+    let wal: BackupWal | undefined;
     const transfer = new BackupTransfer({
       serverVersion: server.version,
       manifest: options.manifest !== 'no',
@@ -144,11 +147,18 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
         this.#claim(layout, directories);
         return layout;
       },
+      beforeArchives: async (start) => {
+        if (options.walMethod !== 'stream' || layout === undefined) return;
+        wal = this.#streamWal(layout, server, start);
+        wal.failure().catch((error: unknown) => copy.fail(error));
+        await wal.started();
+      },
       onNotice: (notice) => this.emit('notice', notice),
-      onProgress: (progress) => this.#onProgress(progress),
+      onProgress: () => this.#onProgress(transfer),
     });
     const copy = new CopyOut(connection, transfer, { idleTimeoutMs: options.idleTimeoutMs, signal });
     transfer.attach(copy);
+    let isDone = false;
     try {
       const corruption = await this.#run(copy, command, transfer);
       const { start, end, thread } = transfer;
@@ -156,11 +166,11 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       if (start === undefined || end === undefined || !isWhole) {
         throw new ProtocolError('the server ended the backup before it was complete', { offset: 0 });
       }
-      this.emit('progress', transfer.progress);
       const positions = { startLsn: start.lsn, endLsn: end.lsn };
       if (options.manifest === 'no') checkTimeline(start.timeline, end.timeline);
       if (thread === undefined || layout === undefined) {
         if (corruption !== undefined) throw corruption;
+        this.#emitProgress(transfer);
         return {
           ...this.#elsewhere(tablespaces),
           systemId: server.systemId,
@@ -170,9 +180,11 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
           durationMs: performance.now() - startedAt,
         };
       }
-      const finished = thread.finish(positions, corruption === undefined);
-      const written = Promise.race([finished, transfer.threadFailure()]);
-      const summary = await (signal === undefined ? written : orAbort(written, signal));
+      // The proof comes last: with it the manifest gets its name.
+      await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
+      this.#emitProgress(transfer);
+      const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
+      isDone = true;
       if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
       return {
         ...this.#written(layout, summary),
@@ -183,7 +195,10 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
         durationMs: performance.now() - startedAt,
       };
     } finally {
+      await wal?.close();
       await transfer.thread?.end();
+      // Why it failed matters more; a server that is gone keeps the slot.
+      if (!isDone && !options.keepOnError) await wal?.dropCreatedSlot().catch(() => {});
     }
   }
 
@@ -228,15 +243,14 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       this.#options;
     const { target, compression, incrementalFrom } = this.#options;
     const compressed = compression?.location === 'server' ? compression : undefined;
-    const wal = walMethod === 'fetch';
     return baseBackup(
       {
         label,
         checkpoint,
         progress: this.listenerCount('progress') > 0,
-        wal,
+        wal: walMethod === 'fetch',
         // Without WAL in the backup, the archive must have it.
-        wait: !wal,
+        wait: walMethod === 'none',
         tablespaceMap: format === 'tar' || target !== undefined,
         verifyChecksums,
         ...(maxRateKb !== undefined && { maxRateKb }),
@@ -252,8 +266,9 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
   }
 
   #layout(tablespaces: readonly BackupTablespace[], server: SourceServer, timeline: number): BackupLayout {
-    const { directory, format, walMethod, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
+    const { directory, format, walMethod, slot, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
       this.#options;
+    const slotName = slot.kind === 'named' ? slot.name : undefined;
     const version = server.version >= 170_000 ? 2 : 1;
     return {
       directory,
@@ -266,7 +281,8 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       compression: this.#options.compression,
       systemIdentifier: BigInt(server.systemId),
       walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,
-      recoveryLine: writeRecoveryConf ? recoveryLine(connection) : undefined,
+      walFolders: walMethod === 'stream' && format === 'plain' ? walFoldersOf(directory) : [],
+      recoveryLines: writeRecoveryConf ? recoveryLines(connection, slotName) : undefined,
       sync,
     };
   }
@@ -293,6 +309,30 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     for (const { linkedFrom, directory } of layout.archives) {
       if (linkedFrom !== undefined) directories.claim(directory, mode, 'tablespaceMapping');
     }
+    // WAL comes from the beginning, the folders of the data directory at the end.
+    for (const folder of layout.walFolders) makeDirectory(folder, mode, folder);
+  }
+
+  #streamWal(layout: BackupLayout, server: SourceServer, start: BackupPosition): BackupWal {
+    const { connection, slot, sync, idleTimeoutMs, signal } = this.#options;
+    const { walSegmentBytes: segmentBytes } = server;
+    const { file: mode } = modesOf(layout);
+    const store: WalStore =
+      layout.format === 'plain'
+        ? new WalFolderStore(layout.walFolders, segmentBytes, mode)
+        : new WalArchiveStore(join(layout.directory, WAL_ARCHIVE_NAME), segmentBytes, mode);
+    return new BackupWal({
+      connection,
+      slot,
+      systemId: server.systemId,
+      start,
+      segmentBytes,
+      store,
+      sync,
+      livenessTimeoutMs: idleTimeoutMs,
+      signal,
+      onNotice: (notice) => this.emit('notice', notice),
+    });
   }
 
   /** What can be said of a backup that went to another target. */
@@ -324,11 +364,15 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     };
   }
 
-  #onProgress(progress: BackupProgress): void {
+  #onProgress(transfer: BackupTransfer): void {
     const now = performance.now();
     if (now - this.#progressAt < PROGRESS_INTERVAL_MS) return;
     this.#progressAt = now;
-    this.emit('progress', progress);
+    this.#emitProgress(transfer);
+  }
+
+  #emitProgress({ progress }: BackupTransfer): void {
+    if (progress !== undefined) this.emit('progress', progress);
   }
 }
 

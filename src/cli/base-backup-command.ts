@@ -1,14 +1,14 @@
 import {
-  type BackupProgress,
   type BackupResult,
   BaseBackup,
   type BaseBackupOptions,
   ConfigurationError,
   Lsn,
+  type WalMethod,
 } from '../index.js';
+import { BackupProgressReport, type ProgressForm } from './backup-progress-report.js';
 import { onOneLine } from './failure-line.js';
 import type { PathMapping } from './flag-values.js';
-import { LiveLine } from './live-line.js';
 import { formatBytes, formatCount } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
 import { UsageError } from './usage-error.js';
@@ -19,12 +19,15 @@ export interface BaseBackupFlags {
   readonly pgdata?: string;
   readonly target?: string;
   readonly format?: 'plain' | 'tar';
-  readonly walMethod: 'fetch' | 'none';
+  readonly walMethod?: WalMethod;
+  /** `false`: `--no-slot`. */
+  readonly slot?: string | false;
+  readonly createSlot?: boolean;
   readonly compress?: string;
   readonly gzip?: boolean;
   readonly incremental?: string;
   readonly checkpoint: 'fast' | 'spread';
-  readonly progress?: boolean;
+  readonly progress?: ProgressForm | undefined;
   readonly maxRate?: number;
   readonly label?: string;
   readonly writeRecoveryConf?: boolean;
@@ -47,6 +50,7 @@ const USAGE_OPTIONS: ReadonlySet<string> = new Set([
   'compression',
   'tablespaceMapping',
   'writeRecoveryConf',
+  'walMethod',
 ] satisfies (keyof BaseBackupOptions)[]);
 
 /** Takes a backup. A signal interrupts it, which is a failure: there is no backup then. */
@@ -67,7 +71,8 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     ...(flags.format !== undefined && { format: flags.format }),
     ...(compression !== undefined && { compression }),
     ...(flags.incremental !== undefined && { incrementalFrom: flags.incremental }),
-    walMethod: flags.walMethod,
+    ...(flags.walMethod !== undefined && { walMethod: flags.walMethod }),
+    ...slotOption(flags),
     checkpoint: flags.checkpoint,
     ...(flags.maxRate !== undefined && { maxRateKb: flags.maxRate }),
     ...(flags.label !== undefined && { label: flags.label }),
@@ -80,20 +85,21 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     keepOnError: !flags.clean,
     signal: abort.signal,
   });
-  const live = new LiveLine(process.stderr);
-  if (flags.progress) backup.on('progress', (progress) => live.show(progressLine(progress)));
+  using report = flags.progress && new BackupProgressReport(process.stderr, flags.progress);
+  if (report !== undefined) backup.on('progress', (progress) => report.show(progress));
   backup.on('notice', ({ severity, message }) => {
-    live.end();
+    report?.interrupt();
     process.stderr.write(`pg-walstream: ${onOneLine(`${severity}: ${message}`)}\n`);
   });
-  try {
-    const result = await backup.run();
-    live.end();
-    if (flags.verbose) process.stderr.write(summary(result));
-    else if (isSurprising(result)) process.stderr.write(`pg-walstream: not verified: ${result.unverifiedReason}\n`);
-  } finally {
-    live.end();
-  }
+  const result = await backup.run();
+  report?.[Symbol.dispose]();
+  if (flags.verbose) process.stderr.write(summary(result));
+  else if (isSurprising(result)) process.stderr.write(`pg-walstream: not verified: ${result.unverifiedReason}\n`);
+}
+
+function slotOption({ slot, createSlot }: BaseBackupFlags): Pick<BaseBackupOptions, 'slot'> {
+  if (slot === undefined) return {};
+  return { slot: slot === false ? false : { name: slot, create: createSlot ? 'always' : 'never' } };
 }
 
 /** What the library refuses of the flags is wrong usage. */
@@ -113,11 +119,6 @@ function manifestOption({ manifest, manifestForceEncode }: BaseBackupFlags): 'ye
 
 function mappingFrom(mappings: readonly PathMapping[]): Record<string, string> {
   return Object.fromEntries(mappings.map(({ from, to }) => [from, to]));
-}
-
-function progressLine({ receivedBytes, estimatedBytes, archive }: BackupProgress): string {
-  const whole = estimatedBytes === undefined ? '' : ` of about ${formatBytes(estimatedBytes)}`;
-  return `${formatBytes(receivedBytes)}${whole}${archive === undefined ? '' : `, ${archive}`}`;
 }
 
 /** Whether it is not verified although a manifest came: that was not asked for. */

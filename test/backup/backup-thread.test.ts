@@ -41,7 +41,8 @@ async function start(t: TestContext, change: Partial<BackupLayout> = {}) {
     compression: undefined,
     systemIdentifier: 1n,
     walSegmentBytes: undefined,
-    recoveryLine: undefined,
+    walFolders: [],
+    recoveryLines: undefined,
     sync: false,
     ...change,
   };

@@ -12,6 +12,13 @@ import { RestoredServer } from './restored-server.js';
 
 const execute = promisify(execFile);
 
+/** A backup in tar format, by GNU tar, to where a server can be started. */
+async function extract(archives: string, directory: string): Promise<void> {
+  await mkdir(directory, { mode: 0o700 });
+  await execute('tar', ['-xf', join(archives, 'base.tar'), '-C', directory]);
+  await execute('tar', ['-xf', join(archives, 'pg_wal.tar'), '-C', join(directory, 'pg_wal')]);
+}
+
 suite('base backup', () => {
   const server = sharedServer({ settings: { full_page_writes: 'on', wal_keep_size: '256MB' } });
 
@@ -89,9 +96,8 @@ suite('base backup', () => {
     const connection = server().connectionString();
     const result = await new BaseBackup({ connection, directory, format: 'tar', checkpoint: 'fast' }).run();
     assert.equal(result.verified, true);
-    assert.deepEqual((await readdir(directory)).sort(), ['backup_manifest', 'base.tar']);
-    await mkdir(restored.dataDirectory, { mode: 0o700 });
-    await execute('tar', ['-xf', join(directory, 'base.tar'), '-C', restored.dataDirectory]);
+    assert.deepEqual((await readdir(directory)).sort(), ['backup_manifest', 'base.tar', 'pg_wal.tar']);
+    await extract(directory, restored.dataDirectory);
     await restored.start();
     assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM archived'), [{ sum: 500500 }]);
   });
@@ -167,7 +173,7 @@ test('tablespaces go where they are mapped, and their tables are there', async (
   const archives = restored.beside('archives');
   const archived = await new BaseBackup({ ...options, directory: archives, format: 'tar' }).run();
   assert.equal(archived.verified, true);
-  const names = ['backup_manifest', 'base.tar', `${tablespace?.oid}.tar`];
+  const names = ['backup_manifest', 'base.tar', 'pg_wal.tar', `${tablespace?.oid}.tar`];
   assert.deepEqual((await readdir(archives)).sort(), names.sort());
   const { stdout } = await execute('tar', ['-xOf', join(archives, 'base.tar'), 'tablespace_map']);
   assert.equal(stdout, `${tablespace?.oid} ${location}\n`);

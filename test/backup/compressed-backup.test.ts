@@ -32,7 +32,8 @@ async function attempt(
   t.after(() => rm(root, { recursive: true }));
   const directory = join(root, 'data');
   const connection = await backupServer(t, answer, version);
-  const backup = new BaseBackup({ connection, directory, manifestChecksums: 'SHA256', sync: false, ...options });
+  const base = { connection, directory, walMethod: 'fetch', manifestChecksums: 'SHA256', sync: false } as const;
+  const backup = new BaseBackup({ ...base, ...options });
   return { backup, root, directory };
 }
 

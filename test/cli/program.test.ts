@@ -13,9 +13,9 @@ for (const [args, shown] of [
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
   [
     ['basebackup', '--help'],
-    /--pgdata <directory>.*--target <.*--format <format>.*--incremental <.*--compress <.*--gzip.*Examples:/s,
+    /--pgdata <directory>.*--target <.*--format <plain\|tar>.*--incremental <.*--compress <.*--gzip.*--no-slot.*Examples:/s,
   ],
-  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <format>/s],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <plain\|tar>/s],
   [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
@@ -70,7 +70,20 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     ],
     [['basebackup', '-D', 'd', '-F', 'tar', '-Z', 'lz4'], /the client cannot compress with lz4: Node.js has no lz4/],
     [['basebackup', '-t', 'blackhole', '-Z', 'client-gzip'], /the client cannot compress what goes to another target/],
-    [['basebackup', '-D', 'd', '-X', 'stream'], /argument 'stream' is invalid. Allowed choices are fetch, none/],
+    [['basebackup', '-t', 'blackhole', '-X', 'stream'], /walMethod must be 'fetch' or 'none' with another target/],
+    [['basebackup', '-D', 'd', '-X', 'x'], /argument 'x' is invalid. Expected stream \(s\), fetch \(f\), none \(n\)/],
+    [['basebackup', '-D', 'd', '-F', 'zip'], /argument 'zip' is invalid. Expected plain \(p\), tar \(t\)/],
+    [['basebackup', '-D', 'd', '-C'], 'pg-walstream: --create-slot needs --slot, which names it'],
+    [
+      ['basebackup', '-D', 'd', '-S', 's', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [
+      ['basebackup', '-D', 'd', '-C', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [['basebackup', '-D', 'd', '-S', 's', '-Xf'], 'pg-walstream: --slot needs --wal-method=stream'],
+    [['basebackup', '-D', 'd', '--progress=xml'], /argument 'xml' is invalid. Allowed choices are line, json/],
     [['basebackup', '-D', 'd', '-r', '31'], /argument '31' is invalid. Expected kB per second from 32/],
     [['basebackup', '-D', 'd', '-T', 'a=b'], /argument 'a=b' is invalid. Expected OLD=NEW, both absolute paths/],
     [
@@ -78,7 +91,7 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       /cannot be used with option '--no-manifest'/,
     ],
     [['verifybackup'], "pg-walstream: missing required argument 'directory'"],
-    [['verifybackup', 'd', '--format', 'zip'], /Allowed choices are plain, tar/],
+    [['verifybackup', 'd', '--format', 'zip'], /Expected plain \(p\), tar \(t\)/],
     [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
     [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
