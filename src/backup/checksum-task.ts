@@ -1,3 +1,4 @@
+import type { CompressionMethod } from './backup-compression.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { TarMember } from './tar-header.js';
 
@@ -14,6 +15,7 @@ export interface StretchToCheck {
 /** An archive whose members' checksums are to be made while it is decompressed. */
 export interface ArchiveToCheck {
   readonly path: string;
+  readonly compression: CompressionMethod;
   /** By the name of the member; others are only listed. */
   readonly algorithms: ReadonlyMap<string, ManifestChecksumAlgorithm>;
   /** Name of the member whose first bytes are wanted too. */

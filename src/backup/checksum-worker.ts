@@ -1,7 +1,7 @@
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
-import { createGunzip } from 'node:zlib';
 import { BackupError } from '../errors.js';
+import { ArchiveCodec } from './archive-codec.js';
 import type {
   ArchiveToCheck,
   CheckedMember,
@@ -53,11 +53,12 @@ function checkStretch({ path, algorithm, offset, byteCount }: StretchToCheck): C
 }
 
 async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
+  const name = basename(archive.path);
   const members: CheckedMember[] = [];
   const wantedParts: Buffer[] = [];
   let wantedLeft = CONTROL_FILE_READ_BYTES;
   let current: { readonly member: TarMember; readonly checksum: ManifestChecksum | undefined } | undefined;
-  const reader = new TarReader(basename(archive.path), 'disk', {
+  const reader = new TarReader(name, 'disk', {
     onMember: (member) => {
       const algorithm = archive.algorithms.get(member.path);
       current = { member, checksum: algorithm && new ManifestChecksum(algorithm) };
@@ -76,10 +77,9 @@ async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
   });
   let problem: string | undefined;
   try {
-    const source = createReadStream(archive.path, { highWaterMark: READ_BYTES });
-    const gunzip = createGunzip({ chunkSize: READ_BYTES });
-    source.on('error', (error) => gunzip.destroy(error));
-    for await (const bytes of source.pipe(gunzip)) reader.push(bytes, 0, bytes.length);
+    const codec = ArchiveCodec.decompress(name, archive.compression, (bytes) => reader.push(bytes, 0, bytes.length));
+    for await (const bytes of createReadStream(archive.path, { highWaterMark: READ_BYTES })) await codec.push(bytes);
+    await codec.end();
     reader.end();
   } catch (error) {
     problem = error instanceof BackupError ? error.message : `cannot be read: ${systemReason(error)}`;

@@ -1,6 +1,8 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { whyNoCodec } from './archive-codec.js';
 import { type IndexedMember, indexArchive } from './archive-index.js';
+import type { CompressionMethod } from './backup-compression.js';
 import type { BackupProblems } from './backup-problems.js';
 import type { CheckedMember } from './checksum-task.js';
 import { CONTROL_FILE_PATH, CONTROL_FILE_READ_BYTES, judgeControlFile } from './control-file.js';
@@ -14,12 +16,10 @@ const WAL_FOLDER = 'pg_wal/';
 const MAX_OID = 0xffff_ffff;
 const ARCHIVE_NAME = /^(base|pg_wal|\d{1,10})\.(tar|tgz|tar\.gz|tar\.lz4|tar\.zst)$/;
 
-type Compression = 'none' | 'gzip' | 'lz4' | 'zstd';
-
 interface Archive {
   readonly name: string;
   readonly path: string;
-  readonly compression: Compression;
+  readonly compression: 'none' | CompressionMethod;
   /** Of what is in it, in the manifest. */
   readonly prefix: string;
 }
@@ -58,8 +58,11 @@ export async function scanArchives(
     options.signal?.throwIfAborted();
     if (archive.compression === 'none') await scanArchive(scan, archive);
     else if (archive.name.startsWith('pg_wal.')) continue;
-    else if (archive.compression === 'gzip') await scanCompressed(scan, archive);
-    else problems.add(archive.name, `cannot be read: ${archive.compression} is not supported here`);
+    else {
+      const reason = whyNoCodec(archive.compression);
+      if (reason === undefined) await scanCompressed(scan, archive, archive.compression);
+      else problems.add(archive.name, `cannot be read: ${reason}`);
+    }
   }
   for (const path of manifest.files.keys()) {
     if (!scan.seen.has(path) && !isIgnored(path, options.ignore)) {
@@ -136,7 +139,7 @@ async function readIndex(
   }
 }
 
-async function scanCompressed(scan: Scan, archive: Archive): Promise<void> {
+async function scanCompressed(scan: Scan, archive: Archive, compression: CompressionMethod): Promise<void> {
   const { manifest, options, pool, problems } = scan;
   const algorithms = new Map<string, ManifestFile['algorithm']>();
   if (!options.skipChecksums) {
@@ -144,7 +147,8 @@ async function scanCompressed(scan: Scan, archive: Archive): Promise<void> {
       if (path.startsWith(archive.prefix)) algorithms.set(path.slice(archive.prefix.length), algorithm);
     }
   }
-  const task = { kind: 'archive', path: archive.path, algorithms, wanted: CONTROL_FILE_PATH } as const;
+  const { path } = archive;
+  const task = { kind: 'archive', path, compression, algorithms, wanted: CONTROL_FILE_PATH } as const;
   const reply = await pool.run(task, options.signal);
   if (reply.kind !== 'archive') throw new Error('the reply is to another task');
   if (reply.problem !== undefined) problems.add(archive.name, reply.problem);
