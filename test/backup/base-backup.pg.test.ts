@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { promisify } from 'node:util';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { parseManifest } from '../../src/backup/manifest.js';
 import { connect, sharedServer, sql } from '../support/server.js';
 import { RestoredServer } from './restored-server.js';
-
-const _execute = promisify(execFile);
 
 suite('base backup', () => {
   const server = sharedServer({ settings: { full_page_writes: 'on', wal_keep_size: '256MB' } });
