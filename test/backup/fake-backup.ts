@@ -134,16 +134,21 @@ export async function backupServer(
   t: TestContext,
   answer: Buffer | ((client: ClientBytes, command: string) => Promise<void> | void),
   version = '18.4',
+  systemIdOf: (connection: number) => string = () => SYSTEM_ID,
 ): Promise<{ host: string; port: number; user: string; sslMode: 'disable' }> {
+  let connections = 0;
   const port = await fakeServer(t, async (client) => {
+    const systemId = systemIdOf(connections++);
     await client.readStartup();
     client.send(sessionStart(version));
     for (;;) {
       const { tag, body } = await client.readMessage();
-      if (tag !== 'Q') return;
+      if (tag === 'd') continue;
+      if (tag === 'c') client.send(COPY_DONE, COMPLETE);
+      if (tag !== 'Q') continue;
       const command = body.toString('utf8', 0, body.length - 1);
       if (command === 'IDENTIFY_SYSTEM') {
-        const row = [SYSTEM_ID, '1', '0/2000000', null];
+        const row = [systemId, '1', '0/2000000', null];
         client.send(resultSet(['systemid', 'timeline', 'xlogpos', 'dbname'], row), READY_FOR_QUERY);
       } else if (command.startsWith('SHOW')) {
         const value = command === 'SHOW data_directory_mode' ? '0700' : '1MB';
