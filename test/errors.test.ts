@@ -3,10 +3,12 @@ import { suite, test } from 'node:test';
 import { inspect } from 'node:util';
 import {
   AuthenticationError,
+  BackupError,
   ConfigurationError,
   ConnectionError,
   DecodeError,
   isRetryableSqlState,
+  ManifestMismatchError,
   ProtocolError,
   ServerError,
   SlotError,
@@ -52,6 +54,7 @@ const ERRORS: readonly { readonly error: WalStreamError; readonly code: string; 
     code: 'ERR_VALIDATION',
     retryable: false,
   },
+  { error: new BackupError('m', { path: 'p', cause }), code: 'ERR_BACKUP', retryable: false },
   { error: new WorkerError('m', { sequence: 1, retryable: true, cause }), code: 'ERR_WORKER', retryable: true },
 ];
 
@@ -68,6 +71,14 @@ suite('errors', () => {
       assert.match(inspect(error), new RegExp(`^${error.name}: m`));
     });
   }
+
+  test('a mismatch says what was expected', () => {
+    const error = new ManifestMismatchError('m', { path: 'base/1/1', expected: '8192 bytes', actual: '0 bytes' });
+    assert.deepEqual(
+      [error.code, error.name, error.retryable, error.path, error.expected, error.actual],
+      ['ERR_MANIFEST_MISMATCH', 'ManifestMismatchError', false, 'base/1/1', '8192 bytes', '0 bytes'],
+    );
+  });
 
   test('without a cause there is none', () => {
     assert.ok(!('cause' in new ConfigurationError('m', { option: 'o' })));

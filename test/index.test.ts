@@ -10,6 +10,8 @@ import * as testing from '../src/testing/index.js';
 const NAMES = [
   'AppliedPosition',
   'AuthenticationError',
+  'BackupError',
+  'BaseBackup',
   'BeginEvent',
   'BeginPrepareEvent',
   'CommitEvent',
@@ -20,6 +22,7 @@ const NAMES = [
   'DeleteEvent',
   'InsertEvent',
   'Lsn',
+  'ManifestMismatchError',
   'MessageEvent',
   'OriginEvent',
   'PrepareEvent',
@@ -43,6 +46,7 @@ const NAMES = [
   'UNCHANGED',
   'UpdateEvent',
   'ValidationError',
+  'WalReceiver',
   'WalStream',
   'WalStreamError',
   'WorkerError',
@@ -60,6 +64,7 @@ const NAMES = [
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'verifyBackup',
   'writeTableTypes',
 ];
 

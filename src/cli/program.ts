@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { flagValue, repeatable } from './arguments.js';
+import { baseBackupProgram, receiveWalProgram, verifyBackupProgram } from './backup-programs.js';
 import { completionProgram } from './completion/completion-program.js';
 import { doctorProgram } from './doctor/doctor-program.js';
 import { failureLine } from './failure-line.js';
 import { COUNT_VALUE, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
 import { publicationProgram } from './publication-program.js';
 import { slotProgram } from './slot-program.js';
+import { UsageError } from './usage-error.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -24,7 +26,7 @@ export async function run(args: readonly string[]): Promise<number> {
     // commander has said what it had to say.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
     process.stderr.write(failureLine(error));
-    return FAILED;
+    return error instanceof UsageError ? WRONG_USAGE : FAILED;
   }
 }
 
@@ -40,6 +42,9 @@ function buildProgram(setExitCode: (code: number) => void): Command {
   program.addCommand(slotProgram(program));
   program.addCommand(publicationProgram(program));
   program.addCommand(doctorProgram(program, (healthy) => setExitCode(healthy ? 0 : FAILED)));
+  program.addCommand(baseBackupProgram(program));
+  program.addCommand(verifyBackupProgram(program, (good) => setExitCode(good ? 0 : FAILED)));
+  program.addCommand(receiveWalProgram(program));
   program.addCommand(demoProgram(program, setExitCode));
   program.addCommand(completionProgram(program));
   return program;

@@ -16,6 +16,12 @@ for (const [args, shown] of [
   [['publication', 'create', '--help'], /--all-tables.*--table <schema.table>/s],
   [['doctor', '--help'], /--slot <name>.*Exit code.*Examples:/s],
   [['completion', '--help'], /bash, zsh or fish.*Examples:/s],
+  [
+    ['basebackup', '--help'],
+    /--pgdata <directory>.*--target <.*--format <plain\|tar>.*--incremental <.*--compress <.*--gzip.*--no-slot.*Examples:/s,
+  ],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <plain\|tar>/s],
+  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -72,6 +78,49 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     ],
     [['publication', 'create', 'p', '--all-tables', '--schema', 's'], /--all-tables.* cannot be used with .*--schema/],
     [['doctor', '--format', 'xml'], /Allowed choices are pretty, jsonl/],
+    [['basebackup'], "pg-walstream: either '-D, --pgdata <directory>' or '-t, --target <target>' must be given"],
+    [['basebackup', '-D', 'd', '-t', 'blackhole'], 'pg-walstream: directory is not possible with another target'],
+    [['basebackup', '-F', 'tar', '-t', 'blackhole'], 'pg-walstream: format is not possible with another target'],
+    [['basebackup', '-R', '-t', 'blackhole'], 'pg-walstream: writeRecoveryConf is not possible with another target'],
+    [['basebackup', '-t', 'client'], 'pg-walstream: directory must be the path of a folder'],
+    [['basebackup', '-t', 'server'], "pg-walstream: target needs a folder on the server: 'server:/path'"],
+    [
+      ['basebackup', '-D', 'd', '-Z', 'bzip2'],
+      /compression: there is no method "bzip2"; only gzip, lz4, zstd and none/,
+    ],
+    [['basebackup', '-D', 'd', '-Z', 'gzip:10'], 'pg-walstream: compression: gzip has levels from 1 to 9'],
+    [['basebackup', '-D', 'd', '-z'], /compression: the client compresses in tar format only/],
+    [['basebackup', '-D', 'd', '-z', '-Z', 'zstd'], /'-z, --gzip' cannot be used with option '-Z, --compress/],
+    [
+      ['basebackup', '-D', 'd', '-Z', 'server-lz4'],
+      /what the server sends in lz4 cannot be extracted: Node.js has no lz4/,
+    ],
+    [['basebackup', '-D', 'd', '-F', 'tar', '-Z', 'lz4'], /the client cannot compress with lz4: Node.js has no lz4/],
+    [['basebackup', '-t', 'blackhole', '-Z', 'client-gzip'], /the client cannot compress what goes to another target/],
+    [['basebackup', '-t', 'blackhole', '-X', 'stream'], /walMethod must be 'fetch' or 'none' with another target/],
+    [['basebackup', '-D', 'd', '-X', 'x'], /argument 'x' is invalid. Expected stream \(s\), fetch \(f\), none \(n\)/],
+    [['basebackup', '-D', 'd', '-F', 'zip'], /argument 'zip' is invalid. Expected plain \(p\), tar \(t\)/],
+    [['basebackup', '-D', 'd', '-C'], 'pg-walstream: --create-slot needs --slot, which names it'],
+    [
+      ['basebackup', '-D', 'd', '-S', 's', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [
+      ['basebackup', '-D', 'd', '-C', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [['basebackup', '-D', 'd', '-S', 's', '-Xf'], 'pg-walstream: --slot needs --wal-method=stream'],
+    [['basebackup', '-D', 'd', '--progress=xml'], /argument 'xml' is invalid. Allowed choices are line, json/],
+    [['basebackup', '-D', 'd', '-r', '31'], /argument '31' is invalid. Expected kB per second from 32/],
+    [['basebackup', '-D', 'd', '-T', 'a=b'], /argument 'a=b' is invalid. Expected OLD=NEW, both absolute paths/],
+    [
+      ['basebackup', '-D', 'd', '--no-manifest', '--manifest-force-encode'],
+      /cannot be used with option '--no-manifest'/,
+    ],
+    [['verifybackup'], "pg-walstream: missing required argument 'directory'"],
+    [['verifybackup', 'd', '--format', 'zip'], /Expected plain \(p\), tar \(t\)/],
+    [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
+    [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {

@@ -22,6 +22,8 @@ export class ClientBytes {
       if (bytes !== null) return bytes;
       if (this.socket.readableEnded || this.socket.destroyed) throw new Error('the client has gone');
       await once(this.socket, 'readable');
+      // What is there is told again and again, also when more is wanted: let it come.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 

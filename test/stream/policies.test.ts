@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { judgeLiveness } from '../../src/connection/liveness.js';
 import {
   BACKLOG_BATCHES,
   BACKLOG_TARGET_BYTES,
@@ -10,7 +11,6 @@ import {
   shouldDecodeInline,
   shouldRead,
 } from '../../src/stream/batch-policy.js';
-import { judgeLiveness } from '../../src/stream/liveness.js';
 
 suite('batches', () => {
   test('are cut when there is enough, or when all that has come can go at once', () => {
