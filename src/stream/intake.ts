@@ -19,6 +19,7 @@ import { AckFrontier } from './ack-frontier.js';
 import { BatchCutter, type CutBatch } from './batch-cutter.js';
 import { BATCH_OVERHEAD_BYTES, BATCH_TARGET_BYTES, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
+import type { DeliveredMark } from './delivered-mark.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
 import { IdleAck } from './idle-ack.js';
@@ -73,6 +74,10 @@ export class Intake implements StreamReceiver {
   #readsBefore = 0;
   /** Decides whether the stream goes on after its connection was lost. */
   readonly #onLost: (error: unknown) => boolean;
+  /** What the consumer was given, when that is to come again unless it was acknowledged. */
+  readonly #delivered: DeliveredMark | undefined;
+  /** Where the next connection goes on. */
+  #resumeLsn = 0n;
   /** How a connection ended that was not attached yet. */
   #endedEarly: { readonly error: unknown } | undefined;
   #shutdown = new ShutdownWatch(0);
@@ -91,10 +96,18 @@ export class Intake implements StreamReceiver {
   #livenessTimer: NodeJS.Timeout | undefined;
   readonly #idleAck: IdleAck | undefined;
 
-  /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
-  constructor(options: ResolvedStreamOptions, onLost: (error: unknown) => boolean) {
+  /**
+   * `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}.
+   * `delivered`, when what was delivered and not acknowledged is to come again then, says what that is.
+   */
+  constructor(
+    options: ResolvedStreamOptions,
+    onLost: (error: unknown) => boolean,
+    delivered: DeliveredMark | undefined,
+  ) {
     this.#options = options;
     this.#onLost = onLost;
+    this.#delivered = delivered;
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, this.#onDecoded);
@@ -154,10 +167,9 @@ export class Intake implements StreamReceiver {
 
   /** Where a new connection goes on. */
   get resumePosition(): ResumePosition {
-    const { lastReceivedLsn } = this.frontier;
     return {
-      lsn: maxLsn(lastReceivedLsn, this.#reported.flush),
-      receivedLsn: lastReceivedLsn,
+      lsn: this.#resumeLsn,
+      receivedLsn: this.frontier.lastReceivedLsn,
       partLsn: this.#cutter.replayLsn,
     };
   }
@@ -190,15 +202,50 @@ export class Intake implements StreamReceiver {
     if (ended !== undefined) this.onEnd(ended.error);
   }
 
-  /** The connection is gone and another will follow: what came is kept, what comes again is passed over. */
+  /**
+   * The connection is gone and another will follow: what came is kept, what comes again is passed over; or the stream
+   * steps back to what is not acknowledged.
+   */
   #suspend(): void {
     this.#cut();
-    this.#cutter.suspend();
+    const back = this.#stepBack();
+    const taken = back === undefined ? this.#cutter.suspend() : this.#cutter.stepBack(back.delivered, back.unit);
+    if (back !== undefined) {
+      back.delivered.stepBack();
+      for (const decoded of this.queue.clear()) this.#drop(decoded);
+    }
+    if (taken !== undefined) this.#sendOn(taken);
+    this.#resumeLsn = maxLsn(this.frontier.startOf(this.frontier.nextUnit), this.#reported.flush);
     this.#slab = undefined;
     this.#bytesBefore = this.bytesReceived;
     this.#readsBefore = this.reads;
     this.#copy = undefined;
     this.#keepalive = 0n;
+  }
+
+  /**
+   * What of the stream comes again, when any of it does: what the consumer was given and has not acknowledged. With
+   * `ack: 'auto'` it will have acknowledged whatever it was given whole, as soon as it comes back.
+   */
+  #stepBack(): { readonly delivered: DeliveredMark; readonly unit: number } | undefined {
+    const delivered = this.#delivered;
+    if (delivered === undefined || this.#mode === undefined) return undefined;
+    const { firstUnfinished, nextUnit, received } = this.frontier;
+    const unit = this.#options.ack === 'manual' ? firstUnfinished : Math.max(delivered.units, firstUnfinished);
+    const isComingAgain = nextUnit < received;
+    if (unit >= delivered.units && delivered.part === undefined && !isComingAgain) return undefined;
+    return { delivered, unit };
+  }
+
+  /** Whether the stream has stepped back since this was received. */
+  isStale(decoded: Decoded): boolean {
+    return decoded.cut.generation !== this.#cutter.generation;
+  }
+
+  /** Nobody takes it any more. */
+  #drop(decoded: Decoded): void {
+    this.#batchesAhead--;
+    this.#inFlightBytes -= decoded.cut.position.byteCount + BATCH_OVERHEAD_BYTES;
   }
 
   /** What the consumer wants of batches; said once. */
@@ -362,9 +409,9 @@ export class Intake implements StreamReceiver {
 
   #onXLogData(bytes: Buffer, start: number, end: number): void {
     this.#shutdown.reset();
-    if (this.#cutter.mayPassOver(bytes, start)) this.#cut();
     let verdict: StopVerdict;
     try {
+      if (this.#cutter.startsAnew(bytes, start, end)) this.#cut();
       verdict = this.#cutter.add(bytes, start, end);
     } catch (error) {
       this.end(error);
@@ -449,6 +496,11 @@ export class Intake implements StreamReceiver {
   }
 
   readonly #onDecoded = (decoded: Decoded): void => {
+    if (this.isStale(decoded)) {
+      this.#drop(decoded);
+      this.#endWhenDecoded();
+      return;
+    }
     this.queue.push(decoded);
     if (decoded.error !== undefined) {
       // Nothing may pass the gap that it leaves.

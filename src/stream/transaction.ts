@@ -3,7 +3,7 @@ import { Lsn } from '../lsn.js';
 import { ChangeCursor, type ChangeEvent } from '../pgoutput/change-cursor.js';
 import type { Origin } from '../pgoutput/control-message.js';
 import type { CommitEvent } from '../pgoutput/event.js';
-import type { EventJson } from '../pgoutput/event-base.js';
+import { type EventJson, markRedelivered } from '../pgoutput/event-base.js';
 import { type JsonValue, jsonFromLsn } from '../pgoutput/event-json.js';
 import type { PrepareEvent, StreamPrepareEvent } from '../pgoutput/prepared-event.js';
 import type { StreamCommitEvent } from '../pgoutput/stream-event.js';
@@ -18,6 +18,8 @@ export interface ReceivedTransaction {
   /** Subtransactions that were rolled back. */
   readonly rolledBack: ReadonlySet<number>;
   readonly origin: Origin | undefined;
+  /** Whether it was delivered before. */
+  readonly redelivered: boolean;
 }
 
 /**
@@ -49,18 +51,28 @@ export class TransactionChanges implements Iterable<ChangeEvent>, AsyncIterable<
         option: 'changes',
       });
     }
-    const { store, rolledBack } = this.#received;
-    return new ChangeCursor(this.#context, rolledBack, store.inMemory);
+    const { store, rolledBack, redelivered } = this.#received;
+    const Cursor = redelivered ? RedeliveredChangeCursor : ChangeCursor;
+    return new Cursor(this.#context, rolledBack, store.inMemory);
   }
 
   /** SpillError when the file with the changes cannot be read or is not as it was written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ChangeEvent, void, undefined> {
-    const { store, rolledBack } = this.#received;
-    const cursor = new ChangeCursor(this.#context, rolledBack, []);
+    const { store, rolledBack, redelivered } = this.#received;
+    const Cursor = redelivered ? RedeliveredChangeCursor : ChangeCursor;
+    const cursor = new Cursor(this.#context, rolledBack, []);
     for await (const stretch of store.read()) {
       cursor.enter(stretch);
       for (let step = cursor.next(); !step.done; step = cursor.next()) yield step.value;
     }
+  }
+}
+
+class RedeliveredChangeCursor extends ChangeCursor {
+  override next(): IteratorResult<ChangeEvent, undefined> {
+    const result = super.next();
+    if (!result.done) markRedelivered(result.value);
+    return result;
   }
 }
 
@@ -87,6 +99,7 @@ export class Transaction extends UnitEvent {
     this.commitTime = commit.commitTime;
     this.origin = received.origin;
     this.changes = new TransactionChanges(received, { kind: 'committed', begin: this });
+    if (received.redelivered) markRedelivered(this);
   }
 
   override get kind(): 'transaction' {
@@ -138,6 +151,7 @@ export class PreparedTransaction extends UnitEvent {
     this.prepareTime = prepare.prepareTime;
     this.origin = received.origin;
     this.changes = new TransactionChanges(received, { kind: 'prepared', prepared: this });
+    if (received.redelivered) markRedelivered(this);
   }
 
   override get kind(): 'prepared' {

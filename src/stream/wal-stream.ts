@@ -13,6 +13,7 @@ import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
 import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
+import { DeliveredMark } from './delivered-mark.js';
 import { Intake } from './intake.js';
 import { LagProbe } from './lag-probe.js';
 import { type OpenStream, openStream } from './open-stream.js';
@@ -61,9 +62,10 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
-    this.#intake = new Intake(this.#options, (error) => this.#onLost(error));
+    const mark = this.#options.retry.redeliver ? new DeliveredMark() : undefined;
+    this.#intake = new Intake(this.#options, (error) => this.#onLost(error), mark);
     this.#reconnector = new Reconnector(this.#options.retry, this.#options.slot.name);
-    this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
+    this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack, mark);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
 
@@ -169,7 +171,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       uptimeMs: this.#startedAt === 0 ? 0 : performance.now() - this.#startedAt,
       bytesReceived,
       changesReceived: intake.changesReceived,
-      unitsReceived: frontier.nextUnit,
+      unitsReceived: frontier.received,
       bytesPerSecond,
       changesPerSecond,
       reads: intake.reads,
