@@ -26,6 +26,7 @@ import { IdleAck } from './idle-ack.js';
 import { deafMs, judgeLiveness } from './liveness.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { RelationRegistry } from './relation-registry.js';
+import { stepBackUnit } from './redelivery.js';
 import type { ResumePosition } from './resume-point.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
@@ -208,12 +209,10 @@ export class Intake implements StreamReceiver {
    */
   #suspend(): void {
     this.#cut();
-    const back = this.#stepBack();
-    const taken = back === undefined ? this.#cutter.suspend() : this.#cutter.stepBack(back.delivered, back.unit);
-    if (back !== undefined) {
-      back.delivered.stepBack();
-      for (const decoded of this.queue.clear()) this.#drop(decoded);
-    }
+    const delivered = this.#mode === undefined ? undefined : this.#delivered;
+    const unit = delivered && stepBackUnit(delivered, this.frontier, this.#options.ack);
+    const taken =
+      delivered === undefined || unit === undefined ? this.#cutter.suspend() : this.#stepBack(delivered, unit);
     if (taken !== undefined) this.#sendOn(taken);
     this.#resumeLsn = maxLsn(this.frontier.startOf(this.frontier.nextUnit), this.#reported.flush);
     this.#slab = undefined;
@@ -223,18 +222,12 @@ export class Intake implements StreamReceiver {
     this.#keepalive = 0n;
   }
 
-  /**
-   * What of the stream comes again, when any of it does: what the consumer was given and has not acknowledged. With
-   * `ack: 'auto'` it will have acknowledged whatever it was given whole, as soon as it comes back.
-   */
-  #stepBack(): { readonly delivered: DeliveredMark; readonly unit: number } | undefined {
-    const delivered = this.#delivered;
-    if (delivered === undefined || this.#mode === undefined) return undefined;
-    const { firstUnfinished, nextUnit, received } = this.frontier;
-    const unit = this.#options.ack === 'manual' ? firstUnfinished : Math.max(delivered.units, firstUnfinished);
-    const isComingAgain = nextUnit < received;
-    if (unit >= delivered.units && delivered.part === undefined && !isComingAgain) return undefined;
-    return { delivered, unit };
+
+  #stepBack(delivered: DeliveredMark, unit: number): CutBatch | undefined {
+    const taken = this.#cutter.stepBack(delivered, unit);
+    delivered.stepBack();
+    for (const decoded of this.queue.clear()) this.#drop(decoded);
+    return taken;
   }
 
   /** Whether the stream has stepped back since this was received. */

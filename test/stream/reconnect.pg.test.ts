@@ -37,6 +37,14 @@ suite(`a connection that is lost again and again, PostgreSQL ${PG_MAJOR}, seed $
     batches: async (stream, view) => {
       for await (const batch of stream.batches()) for (const event of batch) view.take(event);
     },
+    'for await, streamed': async (stream, view) => {
+      for await (const event of stream) view.take(event);
+      assert.deepEqual(view.unfinished, []);
+    },
+    'batches, streamed': async (stream, view) => {
+      for await (const batch of stream.batches()) for (const event of batch) view.take(event);
+      assert.deepEqual(view.unfinished, []);
+    },
     transactions: async (stream, view) => {
       for await (const item of stream.transactions()) await view.takeItem(item);
     },
