@@ -25,14 +25,17 @@ import { standbyPositions } from './feedback.js';
 import { IdleAck } from './idle-ack.js';
 import { deafMs, judgeLiveness } from './liveness.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
-import { RelationRegistry } from './relation-registry.js';
 import { stepBackUnit } from './redelivery.js';
+import { RelationRegistry } from './relation-registry.js';
 import type { ResumePosition } from './resume-point.js';
+import { ShutdownProbe } from './shutdown-probe.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 
 /** How long the server may take to end the COPY after we did. */
 const FINISH_TIMEOUT_MS = 2_000;
+/** A consumer that takes nothing for so long may keep a server from shutting down, which is asked so often. */
+const HELD_CHECK_MS = 5_000;
 const LIVENESS_CHECKS_PER_TIMEOUT = 8;
 /** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
 const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
@@ -83,6 +86,10 @@ export class Intake implements StreamReceiver {
   #endedEarly: { readonly error: unknown } | undefined;
   #shutdown = new ShutdownWatch(0);
   #replyTimer: NodeJS.Timeout | undefined;
+  readonly #shutdownProbe: ShutdownProbe;
+  #heldTimer: NodeJS.Timeout | undefined;
+  /** Since when reading has been held without a break. */
+  #heldSince: number | undefined;
 
   #heardAt = performance.now();
   /** Doubles with each silence that ends a connection before it got on: the server may be at something large. */
@@ -109,6 +116,7 @@ export class Intake implements StreamReceiver {
     this.#options = options;
     this.#onLost = onLost;
     this.#delivered = delivered;
+    this.#shutdownProbe = new ShutdownProbe(options.connection, (host) => this.#leaveShutdown(host));
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, this.#onDecoded);
@@ -198,6 +206,7 @@ export class Intake implements StreamReceiver {
     this.#checkedAt = this.#heardAt;
     this.#replyRequested = false;
     this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#livenessIntervalMs);
+    this.#heldTimer = setInterval(() => this.#checkHeld(), HELD_CHECK_MS);
     const ended = this.#endedEarly;
     this.#endedEarly = undefined;
     if (ended !== undefined) this.onEnd(ended.error);
@@ -219,9 +228,10 @@ export class Intake implements StreamReceiver {
     this.#bytesBefore = this.bytesReceived;
     this.#readsBefore = this.reads;
     this.#copy = undefined;
+    this.#heldSince = undefined;
+    void this.#shutdownProbe.rest();
     this.#keepalive = 0n;
   }
-
 
   #stepBack(delivered: DeliveredMark, unit: number): CutBatch | undefined {
     const taken = this.#cutter.stepBack(delivered, unit);
@@ -304,7 +314,7 @@ export class Intake implements StreamReceiver {
     this.#stopTimers();
     for (const cut of this.#undecided.splice(0)) cut.slab.release();
     this.sendStatus(false);
-    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close()]);
+    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close(), this.#shutdownProbe.rest()]);
   }
 
   learnTypes(types: readonly TypeDescriptor[]): void {
@@ -385,6 +395,7 @@ export class Intake implements StreamReceiver {
   #stopTimers(): void {
     clearInterval(this.#feedbackTimer);
     clearInterval(this.#livenessTimer);
+    clearInterval(this.#heldTimer);
     clearTimeout(this.#replyTimer);
     this.#replyTimer = undefined;
   }
@@ -441,14 +452,29 @@ export class Intake implements StreamReceiver {
           this.sendStatus(false);
         }, SHUTDOWN_REPLY_DELAY_MS);
         return;
-      case 'leave': {
-        const host = this.#copy?.host ?? '';
-        this.sendStatus(false);
-        this.#copy?.destroy();
-        const message = `${host} is shutting down, and waits for what is not acknowledged`;
-        this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
+      case 'leave':
+        this.#leaveShutdown(this.#copy?.host ?? '');
         return;
-      }
+    }
+  }
+
+  /** The server cannot stop before this connection ends. */
+  #leaveShutdown(host: string): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    this.sendStatus(false);
+    copy.destroy();
+    const message = `${host} is shutting down, and waits for what is not acknowledged`;
+    this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
+  }
+
+  #checkHeld(): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    if (this.#heldSince !== undefined && performance.now() - this.#heldSince >= HELD_CHECK_MS) {
+      this.#shutdownProbe.ask(copy.host);
+    } else {
+      void this.#shutdownProbe.rest();
     }
   }
 
@@ -510,10 +536,12 @@ export class Intake implements StreamReceiver {
     if (shouldRead(this.inFlightBytes, this.#options.maxInFlightBytes, !copy.held)) {
       if (copy.held) {
         copy.release();
+        this.#heldSince = undefined;
         this.#heardAt = performance.now();
       }
     } else {
       copy.hold();
+      this.#heldSince ??= performance.now();
     }
   }
 

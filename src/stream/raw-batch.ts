@@ -48,12 +48,7 @@ export class RawCursor implements IterableIterator<RawMessage> {
   #inBlock: boolean;
   readonly #redelivered: boolean;
 
-  constructor(
-    bytes: Buffer,
-    firstUnit: number,
-    startsIn: OpenTransaction['kind'] | undefined,
-    redelivered: boolean,
-  ) {
+  constructor(bytes: Buffer, firstUnit: number, startsIn: OpenTransaction['kind'] | undefined, redelivered: boolean) {
     this.#bytes = bytes;
     this.#redelivered = redelivered;
     this.#unit = firstUnit;

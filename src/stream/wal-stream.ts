@@ -56,6 +56,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
   #sampler: NodeJS.Timeout | undefined;
 
   #over = false;
+  #lastStats: WalStreamStats | undefined;
   /** What an abort is to be reported with, when the consumer comes back. */
   #abortReason: { readonly reason: unknown } | undefined;
 
@@ -156,8 +157,12 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
     if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
   }
 
-  /** Figures of this moment. */
+  /** Figures of this moment; after the end, those of the end. */
   stats(): WalStreamStats {
+    return this.#lastStats ?? this.#stats();
+  }
+
+  #stats(): WalStreamStats {
     const intake = this.#intake;
     const { copy, pipeline, frontier } = intake;
     const { bytesReceived } = intake;
@@ -172,6 +177,7 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       bytesReceived,
       changesReceived: intake.changesReceived,
       unitsReceived: frontier.received,
+      unitsUnacknowledged: frontier.unfinished,
       bytesPerSecond,
       changesPerSecond,
       reads: intake.reads,
@@ -344,6 +350,14 @@ export class WalStream implements AsyncIterable<WalEvent>, AsyncDisposable {
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       await this.#consumer.close();
+      this.#lastStats = {
+        ...this.#stats(),
+        bytesPerSecond: 0,
+        changesPerSecond: 0,
+        readDelayMs: 0,
+        inFlightBytes: 0,
+        inFlightBatches: 0,
+      };
     }
   }
 }

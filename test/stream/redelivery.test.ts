@@ -50,10 +50,22 @@ suite('redelivery, event by event', () => {
     stream.ack(commits[1] as AcknowledgeableEvent);
     await lose(from, stream);
     const again = await take(stream, 3 + 3 + 5 + 3);
-    assert.deepEqual(
-      again.map(textOf),
-      ['begin!', '1!', 'commit!', 'begin!', '4!', 'commit!', 'begin!', '5!', '6', '7', 'commit', 'begin', '8', 'commit'],
-    );
+    assert.deepEqual(again.map(textOf), [
+      'begin!',
+      '1!',
+      'commit!',
+      'begin!',
+      '4!',
+      'commit!',
+      'begin!',
+      '5!',
+      '6',
+      '7',
+      'commit',
+      'begin',
+      '8',
+      'commit',
+    ]);
     // Either delivery of a unit acknowledges it.
     stream.ack(commits[0] as AcknowledgeableEvent);
     stream.ack(again[5] as AcknowledgeableEvent);
@@ -75,10 +87,16 @@ suite('redelivery, event by event', () => {
     await lose(from, stream);
     assert.deepEqual((await take(stream, 4)).map(textOf), ['begin!', '1!', 'commit!', 'begin!']);
     await lose(from, stream);
-    assert.deepEqual(
-      (await take(stream, 8)).map(textOf),
-      ['begin!', '1!', 'commit!', 'begin!', '2!', '3!', '4', 'commit'],
-    );
+    assert.deepEqual((await take(stream, 8)).map(textOf), [
+      'begin!',
+      '1!',
+      'commit!',
+      'begin!',
+      '2!',
+      '3!',
+      '4',
+      'commit',
+    ]);
   });
 
   test('auto: only what was delivered half-way', async () => {
