@@ -15,7 +15,9 @@ export type WalStreamErrorCode =
   | 'ERR_PROTOCOL'
   | 'ERR_DECODE'
   | 'ERR_WORKER'
-  | 'ERR_SPILL';
+  | 'ERR_SPILL'
+  | 'ERR_BACKUP'
+  | 'ERR_MANIFEST_MISMATCH';
 
 /** Base class of every error that this library throws on purpose. */
 export abstract class WalStreamError extends Error {
@@ -236,6 +238,36 @@ export class SpillError extends WalStreamError {
   constructor(message: string, details: { path: string; cause?: unknown }) {
     super(message, false, details.cause);
     this.path = details.path;
+  }
+}
+
+/** A base backup could not be taken, read or written. */
+export class BackupError extends WalStreamError {
+  readonly code = 'ERR_BACKUP';
+  /** File, folder or archive member at fault, where it is one. */
+  readonly path: string | undefined;
+
+  /** `cause` carries the system's `errno` where the file system is at fault. */
+  constructor(message: string, details: { path?: string; cause?: unknown } = {}) {
+    super(message, false, details.cause);
+    this.path = details.path;
+  }
+}
+
+/** A file of a base backup is not what the server's manifest says. */
+export class ManifestMismatchError extends WalStreamError {
+  readonly code = 'ERR_MANIFEST_MISMATCH';
+  /** As in the manifest, relative to the data directory. */
+  readonly path: string;
+  /** Size, checksum or presence according to the manifest. */
+  readonly expected: string;
+  readonly actual: string;
+
+  constructor(message: string, details: { path: string; expected: string; actual: string }) {
+    super(message, false);
+    this.path = details.path;
+    this.expected = details.expected;
+    this.actual = details.actual;
   }
 }
 

@@ -1,4 +1,13 @@
 /** pg-walstream: PostgreSQL WAL streaming for Node.js. */
+export type { BackupSlotOptions, BaseBackupOptions, WalMethod } from './backup/backup-options.js';
+export type { BackupProblem } from './backup/backup-problems.js';
+export type { BackupProgress, TablespaceProgress } from './backup/backup-progress.js';
+export { type BackupResult, BaseBackup } from './backup/base-backup.js';
+export type { ManifestChecksumAlgorithm } from './backup/manifest-checksum.js';
+export { type VerifyBackupResult, verifyBackup } from './backup/verify-backup.js';
+export type { BackupFormat, VerifyBackupOptions, VerifyProgress } from './backup/verify-options.js';
+export { WalReceiver, type WalReceiverResult } from './backup/wal-receiver.js';
+export type { PhysicalSlotOptions, WalReceiverOptions } from './backup/wal-receiver-options.js';
 export {
   advanceSlot,
   type BlockingTransaction,
@@ -38,10 +47,12 @@ export type { ConnectionMode } from './connection/session-start.js';
 export type { SystemIdentity } from './connection/system-identity.js';
 export {
   AuthenticationError,
+  BackupError,
   ConfigurationError,
   ConnectionError,
   type ConnectionPhase,
   DecodeError,
+  ManifestMismatchError,
   ProtocolError,
   ServerError,
   SlotError,

@@ -209,7 +209,7 @@ export interface ResolvedStreamOptions {
 const MAX_LSN = 0xffff_ffff_ffff_ffffn;
 const MAX_WORKERS = 64;
 /** The longest delay that a timer takes. */
-const MAX_TIMER_MS = 0x7fff_ffff;
+export const MAX_TIMER_MS = 0x7fff_ffff;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
 const DEFAULT_SPILL_MEMORY_BYTES = 32 * 1024 * 1024;
@@ -440,7 +440,7 @@ function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
   return lsn;
 }
 
-function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
+export function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
   return signal;
 }
@@ -450,12 +450,12 @@ function callback<T>(value: T | undefined, option: string): T | undefined {
   return value;
 }
 
-function flag(value: boolean | undefined, option: string): boolean {
+export function flag(value: boolean | undefined, option: string): boolean {
   if (value !== undefined && typeof value !== 'boolean') throw wrong(option, 'must be true or false');
   return value ?? false;
 }
 
-function oneOf<const T extends string | number>(
+export function oneOf<const T extends string | number>(
   value: T | undefined,
   option: string,
   allowed: readonly T[],
@@ -467,7 +467,7 @@ function oneOf<const T extends string | number>(
   return value;
 }
 
-function integer(value: number | undefined, option: string, min: number, max: number, fallback: number): number {
+export function integer(value: number | undefined, option: string, min: number, max: number, fallback: number): number {
   if (value === undefined) return fallback;
   if (!Number.isInteger(value) || value < min || value > max) {
     throw wrong(option, `must be a whole number from ${min} to ${max}`);
@@ -475,7 +475,7 @@ function integer(value: number | undefined, option: string, min: number, max: nu
   return value;
 }
 
-function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
+export function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
   for (const name of Object.keys(given)) {
     if (!known.has(name)) throw wrong(`${prefix}${name}`, `is no option; there are ${[...known].join(', ')}`);
   }
@@ -485,6 +485,6 @@ function defaultWorkers(): number {
   return Math.min(Math.max(availableParallelism() - 1, 1), 4);
 }
 
-function wrong(option: string, problem: string): ConfigurationError {
+export function wrong(option: string, problem: string): ConfigurationError {
   return new ConfigurationError(`${option} ${problem}`, { option });
 }

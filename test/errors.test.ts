@@ -3,10 +3,12 @@ import { suite, test } from 'node:test';
 import { inspect } from 'node:util';
 import {
   AuthenticationError,
+  BackupError,
   ConfigurationError,
   ConnectionError,
   DecodeError,
   isRetryableSqlState,
+  ManifestMismatchError,
   ProtocolError,
   ServerError,
   SlotError,
@@ -46,6 +48,7 @@ const ERRORS: readonly { readonly error: WalStreamError; readonly code: string; 
   { error: new ProtocolError('m', { offset: 3, tag: 'w', cause }), code: 'ERR_PROTOCOL', retryable: false },
   { error: new DecodeError('m', { offset: 3, lsn: 1n, relationId: 5, cause }), code: 'ERR_DECODE', retryable: false },
   { error: new WorkerError('m', { sequence: 1, cause }), code: 'ERR_WORKER', retryable: false },
+  { error: new BackupError('m', { path: 'p', cause }), code: 'ERR_BACKUP', retryable: false },
   { error: new WorkerError('m', { sequence: 1, retryable: true, cause }), code: 'ERR_WORKER', retryable: true },
 ];
 
@@ -62,6 +65,14 @@ suite('errors', () => {
       assert.match(inspect(error), new RegExp(`^${error.name}: m`));
     });
   }
+
+  test('a mismatch says what was expected', () => {
+    const error = new ManifestMismatchError('m', { path: 'base/1/1', expected: '8192 bytes', actual: '0 bytes' });
+    assert.deepEqual(
+      [error.code, error.name, error.retryable, error.path, error.expected, error.actual],
+      ['ERR_MANIFEST_MISMATCH', 'ManifestMismatchError', false, 'base/1/1', '8192 bytes', '0 bytes'],
+    );
+  });
 
   test('without a cause there is none', () => {
     assert.ok(!('cause' in new ConfigurationError('m', { option: 'o' })));

@@ -9,6 +9,8 @@ import * as testing from '../src/testing/index.js';
 const NAMES = [
   'AppliedPosition',
   'AuthenticationError',
+  'BackupError',
+  'BaseBackup',
   'BeginEvent',
   'BeginPrepareEvent',
   'CommitEvent',
@@ -19,6 +21,7 @@ const NAMES = [
   'DeleteEvent',
   'InsertEvent',
   'Lsn',
+  'ManifestMismatchError',
   'MessageEvent',
   'OriginEvent',
   'PrepareEvent',
@@ -41,6 +44,7 @@ const NAMES = [
   'TypeEvent',
   'UNCHANGED',
   'UpdateEvent',
+  'WalReceiver',
   'WalStream',
   'WalStreamError',
   'WorkerError',
@@ -56,6 +60,7 @@ const NAMES = [
   'listSlots',
   'preflight',
   'resolveConnectionConfig',
+  'verifyBackup',
 ];
 
 const PGOUTPUT_NAMES = [

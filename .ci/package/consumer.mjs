@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Lsn, WalStream } from 'pg-walstream';
+import { BaseBackup, Lsn, WalStream } from 'pg-walstream';
 import * as pgoutput from 'pg-walstream/pgoutput';
 import { FakeWalSender, WalTape } from 'pg-walstream/testing';
 
@@ -34,3 +34,6 @@ for await (const event of stream) {
 await stream.stop();
 assert.equal(inserts, expected);
 console.log(`streamed ${inserts} changes in order`);
+
+const backup = new BaseBackup({ directory: 'backup', checkpoint: 'fast', sync: false });
+assert.ok((await backup.run()).verified);

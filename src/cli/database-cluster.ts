@@ -15,6 +15,8 @@ export interface ClusterOptions {
   readonly hba?: readonly string[];
   /** Of the superuser `postgres`. */
   readonly password?: string;
+  /** Checksums of data pages, which initdb makes by default from 18 on. */
+  readonly dataChecksums?: boolean;
   /** Further files of the data directory by name, such as `server.key`; all get mode 0600. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -90,6 +92,7 @@ export class DatabaseCluster {
       '-U',
       'postgres',
     ];
+    if (options.dataChecksums) args.push('--data-checksums');
     const passwordFile = join(this.directory, 'password');
     if (options.password !== undefined) {
       await this.#writeOwn(passwordFile, `${options.password}\n`);

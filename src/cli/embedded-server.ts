@@ -141,7 +141,8 @@ export class EmbeddedServer implements AsyncDisposable {
   }
 }
 
-function findFreePort(): Promise<number> {
+/** A port of loopback that nobody listens on now. */
+export function findFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);

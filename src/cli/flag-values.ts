@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import { ConfigurationError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { parseTableName, type TableName } from './table-name.js';
@@ -34,3 +35,42 @@ export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
 };
 
 export const TABLE_VALUE: FlagValue<TableName> = { expected: 'schema.table', parse: parseTableName };
+
+/** As pg_basebackup's: whole words, or their first letters. */
+function oneOfWords<T extends string>(words: readonly T[]): FlagValue<T> {
+  return {
+    expected: words.map((word) => `${word} (${word[0]})`).join(', '),
+    parse: (text) => words.find((word) => text === word || text === word[0]),
+  };
+}
+
+export const BACKUP_FORMAT_VALUE: FlagValue<'plain' | 'tar'> = oneOfWords(['plain', 'tar']);
+export const WAL_METHOD_VALUE: FlagValue<'stream' | 'fetch' | 'none'> = oneOfWords(['stream', 'fetch', 'none']);
+
+const RATE_UNITS_KB: Readonly<Record<string, number>> = { '': 1, k: 1, M: 1024 };
+
+/** As pg_basebackup's --max-rate: kB per second, or MB with `M`. The bounds are the server's. */
+export const RATE_KB_VALUE: FlagValue<number> = {
+  expected: 'kB per second from 32, or MB with M, to 1024M',
+  parse: (text) => {
+    const match = /^(\d{1,7})([kM]?)$/.exec(text);
+    const rate = Number(match?.[1]) * (RATE_UNITS_KB[match?.[2] ?? ''] ?? 0);
+    return rate >= 32 && rate <= 1_048_576 ? rate : undefined;
+  },
+};
+
+/** A folder on the server and where it goes. */
+export interface PathMapping {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** As pg_basebackup's --tablespace-mapping: an `=` in a path is written `\=`. */
+export const PATH_MAPPING_VALUE: FlagValue<PathMapping> = {
+  expected: 'OLD=NEW, both absolute paths',
+  parse: (text) => {
+    const parts = text.split(/(?<!\\)=/).map((part) => part.replaceAll('\\=', '='));
+    const [from = '', to = ''] = parts;
+    return parts.length === 2 && isAbsolute(from) && isAbsolute(to) ? { from, to } : undefined;
+  },
+};

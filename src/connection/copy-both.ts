@@ -25,6 +25,8 @@ export interface CopyBothHandler {
   /** The next messages come in another slab: what still needs this one must hold it now. */
   onSlabEnd(): void;
   onNotice(notice: ServerNotice): void;
+  /** A row after the COPY, such as where the next timeline begins. */
+  onRow?(values: readonly (string | null)[]): void;
   /** Once: the stream is over, orderly (`undefined`) or by an error. */
   onEnd(error: unknown): void;
 }
@@ -53,6 +55,7 @@ export class CopyBoth implements SlabReaderHandler {
   #error: WalStreamError | undefined;
   #bytesRead = 0;
   #reads = 0;
+  #rows = 0;
   /** Messages that the kernel has not taken yet. */
   #unsent = 0;
 
@@ -223,10 +226,16 @@ export class CopyBoth implements SlabReaderHandler {
         this.#handler.onNotice(serverNoticeFrom(message.fields));
         break;
       case 'copyDone':
+        // The end of a timeline; the server goes on when both have ended the COPY.
+        if (this.#state === 'streaming') this.#transport.write(FrontendMessage.copyDone());
+        break;
+      case 'dataRow':
+        this.#rows++;
+        if (this.#state !== 'finishing') this.#handler.onRow?.(message.values);
+        break;
       case 'commandComplete':
       case 'parameterStatus':
       case 'rowDescription':
-      case 'dataRow':
         break;
       case 'readyForQuery':
         this.#onReady();
@@ -238,6 +247,12 @@ export class CopyBoth implements SlabReaderHandler {
 
   /** The command is over, by our CopyDone, by the server's or by its error. */
   #onReady(): void {
+    if (this.#state === 'starting' && this.#rows > 0 && this.#error === undefined) {
+      // There is nothing to stream on this timeline: only the row comes.
+      this.#state = 'streaming';
+      this.#started?.resolve();
+      this.#started = undefined;
+    }
     if (this.#state === 'finishing') this.#finished?.();
     else if (this.#state === 'streaming') this.#end(this.#error);
     else this.#end(this.#error ?? new ProtocolError('the server ended the command without a COPY', { offset: 0 }));

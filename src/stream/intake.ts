@@ -1,6 +1,7 @@
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
 import type { CopyBoth } from '../connection/copy-both.js';
+import { deafMs, judgeLiveness } from '../connection/liveness.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import type { Slab } from '../connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
@@ -23,7 +24,6 @@ import type { DeliveredMark } from './delivered-mark.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
 import { IdleAck } from './idle-ack.js';
-import { deafMs, judgeLiveness } from './liveness.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { stepBackUnit } from './redelivery.js';
 import { RelationRegistry } from './relation-registry.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { COUNT_VALUE, LSN_VALUE, TABLE_VALUE } from '../../src/cli/flag-values.js';
+import { COUNT_VALUE, LSN_VALUE, PATH_MAPPING_VALUE, RATE_KB_VALUE, TABLE_VALUE } from '../../src/cli/flag-values.js';
 
 test('positions', () => {
   assert.equal(LSN_VALUE.parse('16/B374D848'), 0x16_b374_d848n);
@@ -25,5 +25,21 @@ test('tables', () => {
   for (const [text, table] of Object.entries(tables)) assert.deepEqual(TABLE_VALUE.parse(text), table);
   for (const text of ['', 'orders', 'a.b.c', '.b', 'a.', '"a.b', '"a"b.c', 'a."b', '"".b']) {
     assert.equal(TABLE_VALUE.parse(text), undefined, text);
+  }
+});
+
+test('rates', () => {
+  const rates = { '32': 32, '32k': 32, '1M': 1024, '1024M': 1_048_576, '1048576': 1_048_576 };
+  for (const [text, rate] of Object.entries(rates)) assert.equal(RATE_KB_VALUE.parse(text), rate, text);
+  for (const text of ['', '31', '1025M', '1048577', '64K', '1.5M', '-64', 'M']) {
+    assert.equal(RATE_KB_VALUE.parse(text), undefined, text);
+  }
+});
+
+test('mappings of paths', () => {
+  assert.deepEqual(PATH_MAPPING_VALUE.parse('/a=/b'), { from: '/a', to: '/b' });
+  assert.deepEqual(PATH_MAPPING_VALUE.parse('/a\\=b=/c'), { from: '/a=b', to: '/c' });
+  for (const text of ['', '/a', '/a=', '=/b', 'a=/b', '/a=b', '/a=/b=/c']) {
+    assert.equal(PATH_MAPPING_VALUE.parse(text), undefined, text);
   }
 });

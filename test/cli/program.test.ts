@@ -11,6 +11,9 @@ test('--version says the version of the package', async () => {
 for (const [args, shown] of [
   [['--help'], /Commands:\n {2}stream .*Examples:.*pg-walstream demo.*Exit codes/s],
   [['stream', '--help'], /--slot <name>.*--publication <name>.*--max-events <n>.*Examples:/s],
+  [['basebackup', '--help'], /--pgdata <directory>.*--format <plain\|tar>.*--no-slot.*Examples:/s],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <plain\|tar>/s],
+  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {
@@ -45,6 +48,30 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [[...stream, '--max-events', '0'], /'--max-events <n>' argument '0' is invalid. Expected a whole number from 1/],
     [[...stream, '--max-events', '1e3'], /'--max-events <n>' argument '1e3' is invalid/],
     [[...stream, '--table', 'orders'], /'--table <schema.table>' argument 'orders' is invalid. Expected schema.table/],
+    [['basebackup'], "pg-walstream: required option '-D, --pgdata <directory>' not specified"],
+    [['basebackup', '-D', 'd', '-X', 'x'], /argument 'x' is invalid. Expected stream \(s\), fetch \(f\), none \(n\)/],
+    [['basebackup', '-D', 'd', '-F', 'zip'], /argument 'zip' is invalid. Expected plain \(p\), tar \(t\)/],
+    [['basebackup', '-D', 'd', '-C'], 'pg-walstream: --create-slot needs --slot, which names it'],
+    [
+      ['basebackup', '-D', 'd', '-S', 's', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [
+      ['basebackup', '-D', 'd', '-C', '--no-slot'],
+      'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
+    ],
+    [['basebackup', '-D', 'd', '-S', 's', '-Xf'], 'pg-walstream: --slot needs --wal-method=stream'],
+    [['basebackup', '-D', 'd', '--progress=xml'], /argument 'xml' is invalid. Allowed choices are line, json/],
+    [['basebackup', '-D', 'd', '-r', '31'], /argument '31' is invalid. Expected kB per second from 32/],
+    [['basebackup', '-D', 'd', '-T', 'a=b'], /argument 'a=b' is invalid. Expected OLD=NEW, both absolute paths/],
+    [
+      ['basebackup', '-D', 'd', '--no-manifest', '--manifest-force-encode'],
+      /cannot be used with option '--no-manifest'/,
+    ],
+    [['verifybackup'], "pg-walstream: missing required argument 'directory'"],
+    [['verifybackup', 'd', '--format', 'zip'], /Expected plain \(p\), tar \(t\)/],
+    [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
+    [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
   ] as const) {
     test(args.join(' '), async () => {

@@ -32,6 +32,25 @@ export function errorResponse(sqlState: string, message: string, severity = 'FAT
   return backendMessage('E', text(`S${severity}`), text(`C${sqlState}`), text(`M${message}`), [0]);
 }
 
+export function noticeResponse(sqlState: string, message: string, severity = 'NOTICE'): Buffer {
+  return backendMessage('N', text(`S${severity}`), text(`C${sqlState}`), text(`M${message}`), [0]);
+}
+
+export const COPY_OUT_RESPONSE: Buffer = backendMessage('H', [0], int16(0));
+export const COPY_DONE: Buffer = backendMessage('c');
+
+/** A result set of text columns. */
+export function resultSet(columns: readonly string[], ...rows: readonly (readonly (string | null)[])[]): Buffer {
+  const field = (name: string) => [text(name), int32(0), int16(0), int32(25), int16(-1), int32(-1), int16(0)];
+  const value = (one: string | null) =>
+    one === null ? [int32(-1)] : [int32(Buffer.byteLength(one)), Buffer.from(one)];
+  return Buffer.concat([
+    backendMessage('T', int16(columns.length), ...columns.flatMap(field)),
+    ...rows.map((row) => backendMessage('D', int16(row.length), ...row.flatMap(value))),
+    backendMessage('C', text('SELECT')),
+  ]);
+}
+
 /** All that an amiable server sends after the StartupMessage. */
 export function sessionStart(version = '18.4'): Buffer {
   return Buffer.concat([

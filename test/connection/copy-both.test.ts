@@ -7,11 +7,20 @@ import type { ServerNotice } from '../../src/connection/server-error.js';
 import type { Slab } from '../../src/connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../../src/errors.js';
 import { copyData } from '../support/pgoutput-bytes.js';
-import { backendMessage, errorResponse, int16, READY_FOR_QUERY, sessionStart, text } from './backend-bytes.js';
+import {
+  backendMessage,
+  COPY_DONE,
+  errorResponse,
+  int16,
+  int32,
+  noticeResponse,
+  READY_FOR_QUERY,
+  sessionStart,
+  text,
+} from './backend-bytes.js';
 import { type ClientBytes, connectTo, fakeServer } from './fake-server.js';
 
 const COPY_BOTH_RESPONSE = backendMessage('W', [0], int16(0));
-const COPY_DONE = backendMessage('c');
 const COMMAND_COMPLETE = backendMessage('C', text('COPY 0'));
 const COMMAND = 'START_REPLICATION SLOT "s" LOGICAL 0/0';
 
@@ -19,6 +28,7 @@ class Recorder implements CopyBothHandler {
   readonly payloads: Buffer[] = [];
   readonly notices: ServerNotice[] = [];
   readonly ends: unknown[] = [];
+  readonly rows: (readonly (string | null)[])[] = [];
   bytes = 0;
   #wake: (() => void) | undefined;
 
@@ -33,6 +43,9 @@ class Recorder implements CopyBothHandler {
   onNotice(notice: ServerNotice): void {
     this.notices.push(notice);
     this.#wake?.();
+  }
+  onRow(values: readonly (string | null)[]): void {
+    this.rows.push(values);
   }
   onEnd(error: unknown): void {
     this.ends.push(error);
@@ -84,6 +97,33 @@ suite('streaming', () => {
     }
   });
 
+  const NEXT_TIMELINE = Buffer.concat([
+    backendMessage('D', int16(2), int32(1), Buffer.from('2'), int32(9), Buffer.from('0/3000000')),
+    COMMAND_COMPLETE,
+    READY_FOR_QUERY,
+  ]);
+
+  test('a timeline that ends: the server ends the COPY first, and says what follows', async (t) => {
+    let answer = '';
+    const { recorder } = await open(t, async (client) => {
+      client.send(Buffer.concat([COPY_BOTH_RESPONSE, copyData(Buffer.from('last')), COPY_DONE]));
+      answer = (await client.readMessage()).tag;
+      client.send(NEXT_TIMELINE);
+    });
+    await recorder.until(() => recorder.ends.length > 0);
+    assert.equal(answer, 'c');
+    assert.deepEqual(recorder.rows, [['2', '0/3000000']]);
+    assert.deepEqual(recorder.ends, [undefined]);
+  });
+
+  test('a timeline with nothing more on it: there is a row and no COPY', async (t) => {
+    const { recorder } = await open(t, (client) => void client.send(NEXT_TIMELINE));
+    await recorder.until(() => recorder.ends.length > 0);
+    assert.deepEqual(recorder.rows, [['2', '0/3000000']]);
+    assert.deepEqual(recorder.ends, [undefined]);
+    assert.deepEqual(recorder.payloads, []);
+  });
+
   test('hold() makes the server wait, release() goes on', async (t) => {
     const { copy, recorder } = await open(t, async (client) => {
       client.send(COPY_BOTH_RESPONSE);
@@ -127,7 +167,7 @@ suite('streaming', () => {
   });
 
   test('a notice is told, and the stream goes on', async (t) => {
-    const notice = backendMessage('N', text('SWARNING'), text('C55000'), text('Mskipped'), [0]);
+    const notice = noticeResponse('55000', 'skipped', 'WARNING');
     const { recorder } = await open(t, (client) => {
       client.send(COPY_BOTH_RESPONSE, notice, copyData(Buffer.from('x')));
     });

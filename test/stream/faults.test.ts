@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { deafMs } from '../../src/stream/liveness.js';
+import { deafMs } from '../../src/connection/liveness.js';
 
 suite('liveness of a thread that was blocked', () => {
   test('a check that comes late could not hear', () => {

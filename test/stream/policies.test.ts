@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { judgeLiveness } from '../../src/connection/liveness.js';
 import {
   BATCH_TARGET_BYTES,
   INLINE_MAX_BYTES,
@@ -8,7 +9,6 @@ import {
   shouldDecodeInline,
   shouldRead,
 } from '../../src/stream/batch-policy.js';
-import { judgeLiveness } from '../../src/stream/liveness.js';
 
 suite('batches', () => {
   test('are cut when there is enough, or when all that has come can go at once', () => {

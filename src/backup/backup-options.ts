@@ -1,0 +1,202 @@
+import { isAbsolute, resolve as resolvePath } from 'node:path';
+import { resolveConnectionConfig } from '../connection/connection-config.js';
+import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
+import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
+import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
+import { checkSlotName } from '../protocol/quoting.js';
+import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
+
+export type WalMethod = 'stream' | 'fetch' | 'none';
+
+/** A physical slot for the WAL of a backup, and for a standby that is made of it. */
+export interface BackupSlotOptions {
+  readonly name: string;
+  /**
+   * `never` (default): it exists. `always`: it must not exist yet; it stays after the backup, and is dropped when the
+   * backup fails, unless `keepOnError`.
+   */
+  readonly create?: 'never' | 'always';
+}
+
+/** Options of `BaseBackup`. */
+export interface BaseBackupOptions {
+  /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. The user needs REPLICATION. */
+  readonly connection?: ConnectionInput;
+  /** Where the backup goes: a folder that is empty or not there yet. */
+  readonly directory: string;
+  /**
+   * `plain` (default): files as the server has them, ready to be started. `tar`: the server's archives, byte for byte,
+   * `base.tar` and one for each tablespace.
+   */
+  readonly format?: 'plain' | 'tar';
+  /**
+   * How the WAL comes that the backup needs. `stream` (default): over a second connection, while the backup is taken.
+   * `fetch`: the server adds it at the end, and fails if it was recycled meanwhile (`wal_keep_size`). `none`: the
+   * backup is useless without an archive of WAL.
+   */
+  readonly walMethod?: WalMethod;
+  /**
+   * With `walMethod: 'stream'`, the slot for which the server keeps WAL until it was sent: a temporary one by default,
+   * one that exists by its name, or a new one. `false`: none, and WAL may be removed too early.
+   */
+  readonly slot?: string | BackupSlotOptions | false;
+  /** `spread` (default): the server's next checkpoint, which may take minutes. `fast`: one at once. */
+  readonly checkpoint?: 'fast' | 'spread';
+  /** Most kB per second that the server sends: 32 to 1 048 576. */
+  readonly maxRateKb?: number;
+  /** Kept in backup_label. Default `pg-walstream base backup`. */
+  readonly label?: string;
+  /**
+   * `yes` (default): the server lists what it sends, and what came is compared with that. `force-encode`: with every path
+   * in hex. `no`: nothing is verified.
+   */
+  readonly manifest?: 'yes' | 'no' | 'force-encode';
+  /** Algorithm of the manifest's checksums; default `CRC32C`. */
+  readonly manifestChecksums?: ManifestChecksumAlgorithm;
+  /** Let the server check its data pages (default); failures fail the backup and leave its files. */
+  readonly verifyChecksums?: boolean;
+  /**
+   * In plain format, where each tablespace goes: its path on the server to a path here. `server-paths`: to the very
+   * paths that the server names. A tablespace that is not mapped is an error before anything is written.
+   */
+  readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
+  /**
+   * Make the backup a standby of the server: standby.signal, primary_conninfo, password included, and primary_slot_name
+   * where `slot` names one. In tar format they are in `base.tar`.
+   */
+  readonly writeRecoveryConf?: boolean;
+  /** Make everything survive a crash before the backup is called done. Default true. */
+  readonly sync?: boolean;
+  /** Leave what was written when the backup fails; it has no manifest then. */
+  readonly keepOnError?: boolean;
+  /**
+   * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. With `walMethod: 'none'` a server that
+   * archives sends nothing while it waits for its archiver: allow for that.
+   */
+  readonly idleTimeoutMs?: number;
+  /** Aborting ends the backup with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export type ResolvedBackupSlot =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'temporary' }
+  | { readonly kind: 'named'; readonly name: string; readonly create: boolean };
+
+/** The same with every default filled in. */
+export interface ResolvedBackupOptions {
+  readonly connection: ConnectionConfig;
+  readonly directory: string;
+  readonly format: 'plain' | 'tar';
+  readonly walMethod: WalMethod;
+  readonly slot: ResolvedBackupSlot;
+  readonly checkpoint: 'fast' | 'spread';
+  readonly maxRateKb: number | undefined;
+  readonly label: string;
+  readonly manifest: 'yes' | 'no' | 'force-encode';
+  readonly manifestChecksums: ManifestChecksumAlgorithm;
+  readonly verifyChecksums: boolean;
+  readonly tablespaceMapping: ReadonlyMap<string, string> | 'server-paths';
+  readonly writeRecoveryConf: boolean;
+  readonly sync: boolean;
+  readonly keepOnError: boolean;
+  readonly idleTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const KNOWN_OPTIONS = new Set([
+  'connection',
+  'directory',
+  'format',
+  'walMethod',
+  'slot',
+  'checkpoint',
+  'maxRateKb',
+  'label',
+  'manifest',
+  'manifestChecksums',
+  'verifyChecksums',
+  'tablespaceMapping',
+  'writeRecoveryConf',
+  'sync',
+  'keepOnError',
+  'idleTimeoutMs',
+  'signal',
+]);
+const DEFAULT_LABEL = 'pg-walstream base backup';
+const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
+
+/** Checks and completes what the user gave; ConfigurationError names the option at fault. */
+export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackupOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
+  refuseUnknown(options, KNOWN_OPTIONS, '');
+  const { label, maxRateKb, manifestChecksums } = options;
+  const format = oneOf(options.format, 'format', ['plain', 'tar'] as const, 'plain');
+  const manifest = oneOf(options.manifest, 'manifest', ['yes', 'no', 'force-encode'] as const, 'yes');
+  const walMethod = oneOf(options.walMethod, 'walMethod', ['stream', 'fetch', 'none'] as const, 'stream');
+  if (label !== undefined && typeof label !== 'string') throw wrong('label', 'must be a string');
+  if (manifest === 'no' && manifestChecksums !== undefined) throw wrong('manifestChecksums', 'needs a manifest');
+  if (format === 'tar' && options.tablespaceMapping !== undefined) {
+    throw wrong('tablespaceMapping', "needs format: 'plain'; archives keep the server's paths in tablespace_map");
+  }
+  return {
+    connection: resolveConnectionConfig(options.connection),
+    directory: pathFrom(options.directory, 'directory'),
+    format,
+    walMethod,
+    slot: slotFrom(options.slot, walMethod),
+    checkpoint: oneOf(options.checkpoint, 'checkpoint', ['fast', 'spread'] as const, 'spread'),
+    maxRateKb:
+      maxRateKb === undefined
+        ? undefined
+        : integer(maxRateKb, 'maxRateKb', MIN_BACKUP_RATE_KB, MAX_BACKUP_RATE_KB, MAX_BACKUP_RATE_KB),
+    label: label ?? DEFAULT_LABEL,
+    manifest,
+    manifestChecksums: oneOf(
+      manifestChecksums,
+      'manifestChecksums',
+      ['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const,
+      'CRC32C',
+    ),
+    verifyChecksums: options.verifyChecksums === undefined || flag(options.verifyChecksums, 'verifyChecksums'),
+    tablespaceMapping: mappingFrom(options.tablespaceMapping),
+    writeRecoveryConf: flag(options.writeRecoveryConf, 'writeRecoveryConf'),
+    sync: options.sync === undefined || flag(options.sync, 'sync'),
+    keepOnError: flag(options.keepOnError, 'keepOnError'),
+    idleTimeoutMs: integer(options.idleTimeoutMs, 'idleTimeoutMs', 10, MAX_TIMER_MS, DEFAULT_IDLE_TIMEOUT_MS),
+    signal: signalFrom(options.signal),
+  };
+}
+
+function slotFrom(slot: BaseBackupOptions['slot'], walMethod: WalMethod): ResolvedBackupSlot {
+  if (slot === false) return { kind: 'none' };
+  if (slot === undefined) return { kind: 'temporary' };
+  if (walMethod !== 'stream') throw wrong('slot', "needs walMethod: 'stream'");
+  if (typeof slot === 'string') return slotFrom({ name: slot }, walMethod);
+  if (typeof slot !== 'object' || slot === null) throw wrong('slot', 'must be a name, { name, create } or false');
+  refuseUnknown(slot, new Set(['name', 'create']), 'slot.');
+  checkSlotName(slot.name, 'slot.name');
+  const create = oneOf(slot.create, 'slot.create', ['never', 'always'] as const, 'never') === 'always';
+  return { kind: 'named', name: slot.name, create };
+}
+
+function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyMap<string, string> | 'server-paths' {
+  if (mapping === 'server-paths') return mapping;
+  if (mapping !== undefined && (typeof mapping !== 'object' || mapping === null)) {
+    throw wrong('tablespaceMapping', "must be an object from paths to paths, or 'server-paths'");
+  }
+  return new Map(
+    Object.entries(mapping ?? {}).map(([from, to]) => {
+      const option = `tablespaceMapping[${JSON.stringify(from)}]`;
+      // What a link says must hold wherever the server is started from.
+      if (typeof to !== 'string' || !isAbsolute(to)) throw wrong(option, 'must be an absolute path');
+      return [from, pathFrom(to, option)];
+    }),
+  );
+}
+
+function pathFrom(path: string, option: string): string {
+  if (typeof path !== 'string' || path === '' || path.includes('\0'))
+    throw wrong(option, 'must be the path of a folder');
+  return resolvePath(path);
+}

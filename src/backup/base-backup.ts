@@ -1,0 +1,330 @@
+import { EventEmitter } from 'node:events';
+import { isAbsolute, join } from 'node:path';
+import { CopyOut } from '../connection/copy-out.js';
+import { PgConnection } from '../connection/pg-connection.js';
+import type { ServerNotice } from '../connection/server-error.js';
+import { BackupError, ConfigurationError, ProtocolError, ServerError } from '../errors.js';
+import { baseBackup } from '../protocol/base-backup-command.js';
+import { type ArchiveTarget, type BackupLayout, type BackupSummary, modesOf } from './backup-layout.js';
+import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
+import type { BackupProgress } from './backup-progress.js';
+import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
+import { BackupWal } from './backup-wal.js';
+import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
+import { makeDirectory } from './durable-file.js';
+import { MANIFEST_NAME } from './manifest.js';
+import { recoveryLines } from './recovery-configuration.js';
+import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
+import { checkVacant, TargetDirectories } from './target-directories.js';
+import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
+import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
+import { parseSegmentSize } from './wal-segment.js';
+import type { WalStore } from './wal-store.js';
+
+/** A backup that is complete, on disk and, with a manifest, proved. */
+export interface BackupResult {
+  readonly directory: string;
+  /** Of the server, as in IDENTIFY_SYSTEM. */
+  readonly systemId: string;
+  readonly serverVersion: number;
+  /** WAL from `startLsn` to `endLsn` is needed to make it consistent. */
+  readonly startLsn: bigint;
+  readonly endLsn: bigint;
+  /** Timeline at the end. */
+  readonly timeline: number;
+  readonly tablespaces: readonly { readonly oid: number; readonly location: string; readonly directory: string }[];
+  readonly fileCount: number;
+  /** Bytes of these files. */
+  readonly byteCount: number;
+  /** Whether everything was compared with the server's manifest: false only without one. */
+  readonly verified: boolean;
+  readonly manifestPath: string | undefined;
+  readonly durationMs: number;
+}
+
+/** What is asked of the server before the backup. */
+interface SourceServer {
+  readonly version: number;
+  readonly systemId: string;
+  readonly groupAccess: boolean;
+  readonly walSegmentBytes: number;
+}
+
+interface BackupEvents {
+  progress: [BackupProgress];
+  notice: [ServerNotice];
+}
+
+const PROGRESS_INTERVAL_MS = 100;
+/** SQLSTATE of pages with wrong checksums, which is sent when everything else has been. */
+const DATA_CORRUPTED = 'XX001';
+
+/**
+ * A physical base backup of a whole server: received, written and compared with the server's manifest at once. The files
+ * are written, and their checksums computed, by a thread of its own while they arrive.
+ *
+ * It is one stream, of which the server decides the speed. Events: `progress` ({@link BackupProgress}), about ten times a
+ * second, and `notice` ({@link ServerNotice}).
+ *
+ * @see https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP
+ */
+export class BaseBackup extends EventEmitter<BackupEvents> {
+  readonly #options: ResolvedBackupOptions;
+  #started = false;
+  #progressAt = 0;
+
+  /** ConfigurationError names the option at fault. */
+  constructor(options: BaseBackupOptions) {
+    super();
+    this.#options = resolveBackupOptions(options);
+  }
+
+  /**
+   * Takes the backup; once only. When it fails, what was written is removed unless `keepOnError` says otherwise, and there
+   * is never a `backup_manifest`: ConfigurationError (a folder that is not empty, a tablespace without a mapping),
+   * BackupError (files, archives), ManifestMismatchError, and the errors of connections: ConnectionError, TimeoutError,
+   * AuthenticationError, ServerError, ProtocolError. An abort rejects with the signal's reason.
+   *
+   * After page checksums that do not match, which the server reports at the very end, the files stay: BackupError
+   * says so, with the server's error as its cause.
+   */
+  async run(): Promise<BackupResult> {
+    if (this.#started) throw new ConfigurationError('a BaseBackup runs once', { option: 'run' });
+    this.#started = true;
+    const { directory, keepOnError, connection: config, signal } = this.#options;
+    checkVacant(directory, 'directory');
+    const directories = new TargetDirectories();
+    const connection = await PgConnection.connect(config, {
+      mode: 'physical',
+      signal,
+      onNotice: (notice) => this.emit('notice', notice),
+    });
+    try {
+      return await this.#take(connection, directories);
+    } catch (error) {
+      if (!keepOnError && !(error instanceof PagesCorrupted)) await removeAfter(error, directories, directory);
+      throw error;
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async #take(connection: PgConnection, directories: TargetDirectories): Promise<BackupResult> {
+    const startedAt = performance.now();
+    const options = this.#options;
+    const { signal } = options;
+    const server = await this.#identify(connection);
+    const command = this.#command(server.version);
+    let layout: BackupLayout | undefined;
+    let wal: BackupWal | undefined;
+    const transfer = new BackupTransfer({
+      serverVersion: server.version,
+      manifest: options.manifest !== 'no',
+      prepare: (tablespaces) => {
+        layout = this.#layout(tablespaces, server);
+        this.#claim(layout, directories);
+        return layout;
+      },
+      beforeArchives: async (start) => {
+        if (options.walMethod !== 'stream' || layout === undefined) return;
+        wal = this.#streamWal(layout, server, start);
+        wal.failure().catch((error: unknown) => copy.fail(error));
+        await wal.started();
+      },
+      onNotice: (notice) => this.emit('notice', notice),
+      onProgress: () => this.#onProgress(transfer),
+    });
+    const copy = new CopyOut(connection, transfer, { idleTimeoutMs: options.idleTimeoutMs, signal });
+    transfer.attach(copy);
+    let isDone = false;
+    try {
+      const corruption = await this.#run(copy, command, transfer);
+      const { start, end, thread } = transfer;
+      const isWhole = transfer.completed || corruption !== undefined;
+      if (start === undefined || end === undefined || thread === undefined || layout === undefined || !isWhole) {
+        throw new ProtocolError('the server ended the backup before it was complete', { offset: 0 });
+      }
+      const positions = { startLsn: start.lsn, endLsn: end.lsn };
+      // The proof comes last: with it the manifest gets its name.
+      await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
+      this.#emitProgress(transfer);
+      const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
+      isDone = true;
+      if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
+      return {
+        ...this.#written(layout, summary),
+        systemId: server.systemId,
+        serverVersion: server.version,
+        ...positions,
+        timeline: end.timeline,
+        durationMs: performance.now() - startedAt,
+      };
+    } finally {
+      await wal?.close();
+      await transfer.thread?.end();
+      // Why it failed matters more; a server that is gone keeps the slot.
+      if (!isDone && !options.keepOnError) await wal?.dropCreatedSlot().catch(() => {});
+    }
+  }
+
+  /** Gives the server's error if it found corrupted pages, but sent everything. */
+  async #run(copy: CopyOut, command: string, transfer: BackupTransfer): Promise<ServerError | undefined> {
+    try {
+      await copy.run(command);
+      return undefined;
+    } catch (error) {
+      const isCorruption = error instanceof ServerError && error.sqlState === DATA_CORRUPTED;
+      if (isCorruption && transfer.end !== undefined) return error;
+      throw error;
+    }
+  }
+
+  async #identify(connection: PgConnection): Promise<SourceServer> {
+    const { signal } = this.#options;
+    const options = { ...(signal && { signal }) };
+    const show = async (name: string) => (await connection.query(`SHOW ${name}`, options))[0]?.rows[0]?.[0];
+    const { systemId } = await connection.identifySystem(options);
+    return {
+      version: connection.serverVersion,
+      systemId,
+      // What the server lets its group read, the backup does too.
+      groupAccess: (await show('data_directory_mode')) === '0750',
+      walSegmentBytes: parseSegmentSize(await show('wal_segment_size')),
+    };
+  }
+
+  #command(serverVersion: number): string {
+    const { label, checkpoint, walMethod, maxRateKb, manifest, manifestChecksums, verifyChecksums, format } =
+      this.#options;
+    return baseBackup(
+      {
+        label,
+        checkpoint,
+        progress: this.listenerCount('progress') > 0,
+        wal: walMethod === 'fetch',
+        // Without WAL in the backup, the archive must have it.
+        wait: walMethod === 'none',
+        tablespaceMap: format === 'tar',
+        verifyChecksums,
+        ...(maxRateKb !== undefined && { maxRateKb }),
+        manifest,
+        ...(manifest !== 'no' && { manifestChecksums }),
+      },
+      serverVersion,
+    );
+  }
+
+  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): BackupLayout {
+    const { directory, format, walMethod, slot, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
+      this.#options;
+    const slotName = slot.kind === 'named' ? slot.name : undefined;
+    return {
+      directory,
+      format,
+      archives: tablespaces.map((tablespace) => this.#target(tablespace)),
+      hasTrailer: server.version >= 150_000,
+      groupAccess: server.groupAccess,
+      manifestAlgorithm: manifest === 'no' ? undefined : manifestChecksums,
+      systemIdentifier: BigInt(server.systemId),
+      walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,
+      walFolders: walMethod === 'stream' && format === 'plain' ? walFoldersOf(directory) : [],
+      recoveryLines: writeRecoveryConf ? recoveryLines(connection, slotName) : undefined,
+      sync,
+    };
+  }
+
+  #target(tablespace: BackupTablespace): ArchiveTarget {
+    const { directory, format, tablespaceMapping } = this.#options;
+    const { oid, location } = tablespace;
+    const name = archiveName(tablespace);
+    if (oid === undefined || format === 'tar') return { name, oid, linkedFrom: undefined, directory };
+    if (isInPlace(tablespace)) return { name, oid, linkedFrom: undefined, directory: join(directory, location) };
+    const mapped = tablespaceMapping === 'server-paths' ? location : tablespaceMapping.get(location);
+    if (mapped === undefined || !isAbsolute(mapped)) {
+      throw new ConfigurationError(
+        `the server has a tablespace in ${location}: tablespaceMapping must say where it goes, or 'server-paths'`,
+        { option: 'tablespaceMapping' },
+      );
+    }
+    return { name, oid, linkedFrom: location, directory: mapped };
+  }
+
+  #claim(layout: BackupLayout, directories: TargetDirectories): void {
+    const mode = layout.groupAccess ? 0o750 : 0o700;
+    directories.claim(layout.directory, mode, 'directory');
+    for (const { linkedFrom, directory } of layout.archives) {
+      if (linkedFrom !== undefined) directories.claim(directory, mode, 'tablespaceMapping');
+    }
+    // WAL comes from the beginning, the folders of the data directory at the end.
+    for (const folder of layout.walFolders) makeDirectory(folder, mode, folder);
+  }
+
+  #streamWal(layout: BackupLayout, server: SourceServer, start: BackupPosition): BackupWal {
+    const { connection, slot, sync, idleTimeoutMs, signal } = this.#options;
+    const { walSegmentBytes: segmentBytes } = server;
+    const { file: mode } = modesOf(layout);
+    const store: WalStore =
+      layout.format === 'plain'
+        ? new WalFolderStore(layout.walFolders, segmentBytes, mode)
+        : new WalArchiveStore(join(layout.directory, WAL_ARCHIVE_NAME), segmentBytes, mode);
+    return new BackupWal({
+      connection,
+      slot,
+      systemId: server.systemId,
+      start,
+      segmentBytes,
+      store,
+      sync,
+      livenessTimeoutMs: idleTimeoutMs,
+      signal,
+      onNotice: (notice) => this.emit('notice', notice),
+    });
+  }
+
+  #written(layout: BackupLayout, summary: BackupSummary) {
+    const { directory, archives, manifestAlgorithm } = layout;
+    return {
+      directory,
+      tablespaces: archives.flatMap(({ oid, linkedFrom, directory: target }) =>
+        oid === undefined ? [] : [{ oid, location: linkedFrom ?? `pg_tblspc/${oid}`, directory: target }],
+      ),
+      ...summary,
+      manifestPath: manifestAlgorithm === undefined ? undefined : join(directory, MANIFEST_NAME),
+    };
+  }
+
+  #onProgress(transfer: BackupTransfer): void {
+    const now = performance.now();
+    if (now - this.#progressAt < PROGRESS_INTERVAL_MS) return;
+    this.#progressAt = now;
+    this.#emitProgress(transfer);
+  }
+
+  #emitProgress({ progress }: BackupTransfer): void {
+    if (progress !== undefined) this.emit('progress', progress);
+  }
+}
+
+/** The one failure that leaves its files: they are what the server has, and may be all that is left of it. */
+class PagesCorrupted extends BackupError {
+  constructor(directory: string, cause: ServerError) {
+    super(
+      `the server found data pages with wrong checksums (${cause.message}); the files stay in ${directory}, with the ` +
+        `manifest as ${UNPROVED_MANIFEST_NAME}`,
+      { path: directory, cause },
+    );
+    this.name = 'BackupError';
+  }
+}
+
+/** Removing must not hide why: both are said when it fails too. */
+async function removeAfter(error: unknown, directories: TargetDirectories, directory: string): Promise<void> {
+  try {
+    await directories.remove();
+  } catch (failure) {
+    throw new BackupError(`the backup failed, and what it wrote to ${directory} cannot be removed`, {
+      path: directory,
+      cause: new AggregateError([error, failure]),
+    });
+  }
+}

@@ -1,0 +1,177 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { slotMissingError } from '../catalog/slot-errors.js';
+import { ConfigurationError, ServerError } from '../errors.js';
+import { Lsn } from '../lsn.js';
+import { readReplicationSlot } from '../protocol/commands.js';
+import { writeDurably } from './durable-write.js';
+import { SEGMENT_MODE, SegmentWriter } from './segment-writer.js';
+import { isMissing, pathFailure } from './system-reason.js';
+import { WalFollower, type WalOpening } from './wal-follower.js';
+import { LONG_PAGE_HEADER_BYTES, parseWalPage } from './wal-page.js';
+import {
+  type ResolvedReceiverOptions,
+  resolveReceiverOptions,
+  type WalReceiverOptions,
+} from './wal-receiver-options.js';
+import { judgeWalStart, PARTIAL_SUFFIX, type WalFileFound, type WalStart } from './wal-resume.js';
+import { historyFileName, parseSegmentName, segmentStart } from './wal-segment.js';
+import type { WalSession } from './wal-session.js';
+
+const DUPLICATE_OBJECT = '42710';
+const READS_SLOTS_SINCE = 150_000;
+
+/** How far the WAL was received. */
+export interface WalReceiverResult {
+  readonly timeline: number;
+  /** Everything before it, from where it started, is in the folder. */
+  readonly endLsn: bigint;
+}
+
+/**
+ * Receives WAL into segment files, as pg_receivewal does: each byte as on the server, `.partial` until a segment is
+ * complete, on from what the folder holds, and from one timeline to the next. A lost connection ends it with an
+ * error that is `retryable`; run another then.
+ *
+ * @see https://www.postgresql.org/docs/current/app-pgreceivewal.html
+ */
+export class WalReceiver {
+  readonly #options: ResolvedReceiverOptions;
+  readonly #follower: WalFollower;
+  #files: readonly WalFileFound[] = [];
+  #running: Promise<WalReceiverResult> | undefined;
+
+  /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link run}. */
+  constructor(options: WalReceiverOptions) {
+    this.#options = resolveReceiverOptions(options);
+    this.#follower = new WalFollower({ ...this.#options, open: (session, next) => this.#open(session, next) });
+  }
+
+  /**
+   * Runs until `endLsn` is received or {@link stop} is called. Errors: BackupError (files), ConfigurationError (no such
+   * folder, or WAL of another system in it), SlotError, ConnectionError, TimeoutError, AuthenticationError, ServerError,
+   * ProtocolError; the signal's reason after an abort.
+   */
+  run(): Promise<WalReceiverResult> {
+    this.#running ??= this.#run();
+    return this.#running;
+  }
+
+  /** Ends it in order: what was received is written, made safe and confirmed, and {@link run} resolves. */
+  async stop(): Promise<void> {
+    this.#follower.stop();
+    await this.#running?.catch(() => {});
+  }
+
+  async #run(): Promise<WalReceiverResult> {
+    this.#files = await this.#listFiles();
+    return this.#follower.run();
+  }
+
+  async #open(session: WalSession, next: WalStart | undefined): Promise<WalOpening> {
+    const { directory, slot } = this.#options;
+    const { segmentBytes } = session;
+    if (next === undefined) await this.#checkSystem(session);
+    await this.#ensureSlot(session);
+    const start = next ?? judgeWalStart(this.#files, segmentBytes) ?? (await this.#firstStart(session));
+    await this.#writeHistory(session, start.timeline);
+    const writer = new SegmentWriter({ ...start, directory, segmentBytes, naming: 'partial', mode: SEGMENT_MODE });
+    return { start, writer, slot: slot?.name };
+  }
+
+  /** Where nothing was received yet. */
+  async #firstStart(session: WalSession): Promise<WalStart> {
+    const { startLsn } = this.#options;
+    const { system, segmentBytes } = session;
+    const kept = startLsn === undefined ? await this.#readSlot(session) : undefined;
+    const lsn = startLsn ?? kept?.startLsn ?? system.xLogPos;
+    return { timeline: kept?.timeline ?? system.timeline, startLsn: segmentStart(lsn, segmentBytes) };
+  }
+
+  /** Segments of one system behind those of another would look like one archive, and be none. */
+  async #checkSystem({ system, segmentBytes }: WalSession): Promise<void> {
+    const { directory } = this.#options;
+    const segments = this.#files
+      .map(({ name }) => name)
+      .filter((name) => parseSegmentName(name.replace(PARTIAL_SUFFIX, ''), segmentBytes) !== undefined);
+    for (const name of segments.sort().reverse()) {
+      const found = await systemOf(join(directory, name));
+      // One that was left when its zeros were written says nothing.
+      if (found === undefined) continue;
+      if (String(found) === system.systemId) return;
+      throw new ConfigurationError(
+        `directory: ${name} in ${directory} is WAL of another system: ${found}, and the server is ${system.systemId}`,
+        { option: 'directory' },
+      );
+    }
+  }
+
+  async #readSlot(session: WalSession): Promise<WalStart | undefined> {
+    const { slot } = this.#options;
+    const { serverVersion } = session.connection;
+    if (slot === undefined || serverVersion < READS_SLOTS_SINCE) return undefined;
+    const [type, restartLsn, timeline] = (await session.query(readReplicationSlot(slot.name, serverVersion)))[0] ?? [];
+    if (!type) throw slotMissingError(slot.name);
+    if (!restartLsn || !timeline) return undefined;
+    return { timeline: Number(timeline), startLsn: Lsn.parse(restartLsn) };
+  }
+
+  async #ensureSlot(session: WalSession): Promise<void> {
+    const { slot } = this.#options;
+    if (slot === undefined || slot.create === 'never') return;
+    try {
+      await session.createSlot(slot.name, slot.temporary);
+    } catch (error) {
+      const { cause } = error as Error;
+      const exists = cause instanceof ServerError && cause.sqlState === DUPLICATE_OBJECT;
+      if (!exists || slot.temporary) throw error;
+    }
+  }
+
+  /** Who restores from the folder needs to know where the timelines before were left. */
+  async #writeHistory(session: WalSession, timeline: number): Promise<void> {
+    const { directory } = this.#options;
+    if (timeline === 1 || (await isThere(join(directory, historyFileName(timeline))))) return;
+    const { name, content } = await session.readHistory(timeline);
+    await writeDurably(directory, name, content, SEGMENT_MODE);
+  }
+
+  async #listFiles(): Promise<WalFileFound[]> {
+    const { directory } = this.#options;
+    try {
+      const names = await readdir(directory);
+      return await Promise.all(
+        names.map(async (name) => ({ name, byteCount: (await stat(join(directory, name))).size })),
+      );
+    } catch (cause) {
+      if (isMissing(cause)) {
+        throw new ConfigurationError(`directory ${directory} does not exist`, { option: 'directory', cause });
+      }
+      throw pathFailure('read', directory, cause);
+    }
+  }
+}
+
+/** The system whose WAL is in a segment; `undefined` when its first page does not say. */
+async function systemOf(path: string): Promise<bigint | undefined> {
+  const bytes = Buffer.alloc(LONG_PAGE_HEADER_BYTES);
+  try {
+    await using file = await open(path, 'r');
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    if (bytesRead < bytes.length) return undefined;
+  } catch (cause) {
+    throw pathFailure('read', path, cause);
+  }
+  const header = parseWalPage(bytes, 0);
+  return typeof header === 'string' ? undefined : header.segment?.systemIdentifier;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}

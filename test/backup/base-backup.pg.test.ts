@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chmod, chown, mkdir, open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { promisify } from 'node:util';
+import { BaseBackup } from '../../src/backup/base-backup.js';
+import { parseManifest } from '../../src/backup/manifest.js';
+import { BackupError, ConfigurationError, ServerError } from '../../src/errors.js';
+import { connect, sharedServer, sql, withServer } from '../support/server.js';
+import { RestoredServer } from './restored-server.js';
+
+const execute = promisify(execFile);
+
+/** A backup in tar format, by GNU tar, to where a server can be started. */
+async function extract(archives: string, directory: string): Promise<void> {
+  await mkdir(directory, { mode: 0o700 });
+  await execute('tar', ['-xf', join(archives, 'base.tar'), '-C', directory]);
+  await execute('tar', ['-xf', join(archives, 'pg_wal.tar'), '-C', join(directory, 'pg_wal')]);
+}
+
+suite('base backup', () => {
+  const server = sharedServer({ settings: { full_page_writes: 'on', wal_keep_size: '256MB' } });
+
+  test('taken under writes, it starts and has everything that was committed before', async (t) => {
+    await sql(server(), 'CREATE TABLE kept (id bigserial PRIMARY KEY, note text)');
+    await sql(server(), "INSERT INTO kept (note) SELECT repeat('x', 500) FROM generate_series(1, 20000)");
+    const writer = await connect(server());
+    let writing = true;
+    const writes = (async () => {
+      while (writing) await writer.query("INSERT INTO kept (note) SELECT 'during' FROM generate_series(1, 50)");
+    })();
+    const restored = await RestoredServer.prepare(t);
+    const backup = new BaseBackup({
+      connection: server().connectionString(),
+      directory: restored.dataDirectory,
+      checkpoint: 'fast',
+      sync: false,
+    });
+    const progress: number[] = [];
+    backup.on('progress', ({ receivedBytes }) => progress.push(receivedBytes));
+    const result = await backup.run();
+    writing = false;
+    await writes;
+    await writer.end();
+
+    assert.equal(result.verified, true);
+    assert.ok(result.endLsn >= result.startLsn);
+    assert.ok((progress.at(-1) ?? 0) > result.byteCount);
+    assert.equal((await stat(restored.dataDirectory)).mode & 0o777, 0o700);
+    assert.equal((await stat(join(restored.dataDirectory, 'PG_VERSION'))).mode & 0o777, 0o600);
+    const manifest = parseManifest(await readFile(result.manifestPath ?? ''));
+    assert.ok(manifest.files.size > 500 && manifest.files.size <= result.fileCount);
+    assert.ok(!(await readdir(restored.dataDirectory)).some((name) => name.endsWith('.tmp')));
+
+    await restored.start();
+    const [row] = await restored.sql(
+      "SELECT count(*)::int AS n, count(*) FILTER (WHERE note <> 'during')::int AS old FROM kept",
+    );
+    assert.equal(row?.old, 20000);
+    t.diagnostic(`${row?.n} rows, ${result.byteCount} bytes in ${result.durationMs.toFixed(0)} ms`);
+  });
+
+  for (const manifestChecksums of ['NONE', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const) {
+    test(`every file has the checksum that the server gives it, by ${manifestChecksums}`, async (t) => {
+      const restored = await RestoredServer.prepare(t);
+      const backup = new BaseBackup({
+        connection: server().connectionString(),
+        directory: restored.dataDirectory,
+        checkpoint: 'fast',
+        sync: false,
+        manifest: 'force-encode',
+        manifestChecksums,
+      });
+      assert.equal((await backup.run()).verified, true);
+    });
+  }
+
+  test('without WAL and without a manifest', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const options = { directory: restored.dataDirectory, checkpoint: 'fast', sync: false } as const;
+    const connection = server().connectionString();
+    const { verified, manifestPath } = await new BaseBackup({
+      ...options,
+      connection,
+      walMethod: 'none',
+      manifest: 'no',
+    }).run();
+    assert.deepEqual([verified, manifestPath], [false, undefined]);
+    const wal = await readdir(join(restored.dataDirectory, 'pg_wal'));
+    assert.deepEqual(
+      wal.filter((name) => /^[0-9A-F]{24}$/.test(name)),
+      [],
+    );
+  });
+
+  test('tar format: what tar extracts starts too', async (t) => {
+    await sql(server(), 'CREATE TABLE archived AS SELECT generate_series(1, 1000) AS n');
+    const restored = await RestoredServer.prepare(t);
+    const directory = restored.beside('archives');
+    const connection = server().connectionString();
+    const result = await new BaseBackup({ connection, directory, format: 'tar', checkpoint: 'fast' }).run();
+    assert.equal(result.verified, true);
+    assert.deepEqual((await readdir(directory)).sort(), ['backup_manifest', 'base.tar', 'pg_wal.tar']);
+    await extract(directory, restored.dataDirectory);
+    await restored.start();
+    assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM archived'), [{ sum: 500500 }]);
+  });
+
+  test('a standby follows the server that it was copied from', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const connection = server().connectionString();
+    const directory = restored.dataDirectory;
+    await new BaseBackup({ connection, directory, checkpoint: 'fast', writeRecoveryConf: true }).run();
+    await restored.start();
+    await sql(server(), 'CREATE TABLE followed AS SELECT 42 AS answer');
+    const [lsn] = await sql(server(), 'SELECT pg_current_wal_flush_lsn() AS lsn');
+    for (;;) {
+      const [row] = await restored.sql(`SELECT pg_last_wal_replay_lsn() >= '${lsn?.lsn}' AS done`);
+      if (row?.done === true) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.deepEqual(await restored.sql('SELECT answer FROM followed'), [{ answer: 42 }]);
+  });
+
+  test('aborted, it leaves nothing', async (t) => {
+    const restored = await RestoredServer.prepare(t);
+    const abort = new AbortController();
+    const backup = new BaseBackup({
+      connection: server().connectionString(),
+      directory: restored.dataDirectory,
+      checkpoint: 'fast',
+      maxRateKb: 1024,
+      signal: abort.signal,
+    });
+    backup.on('progress', ({ receivedBytes }) => {
+      if (receivedBytes > 0) abort.abort(new Error('enough'));
+    });
+    await assert.rejects(backup.run(), /enough/);
+    await assert.rejects(stat(restored.dataDirectory), { code: 'ENOENT' });
+  });
+
+  test('a user without REPLICATION', async (t) => {
+    await sql(server(), 'CREATE ROLE plain LOGIN');
+    const restored = await RestoredServer.prepare(t);
+    const connection = { host: server().host, port: server().port, user: 'plain' };
+    const backup = new BaseBackup({ connection, directory: restored.dataDirectory });
+    await assert.rejects(backup.run(), { code: 'ERR_AUTHENTICATION' });
+    await assert.rejects(stat(restored.dataDirectory), { code: 'ENOENT' });
+  });
+});
+
+test('tablespaces go where they are mapped, and their tables are there', async (t) => {
+  const server = await withServer(t);
+  const restored = await RestoredServer.prepare(t);
+  const location = join(server.socketDirectory, 'one');
+  await mkdir(location);
+  const { uid, gid } = await stat(server.dataDirectory);
+  await chown(location, uid, gid);
+  await sql(server, `CREATE TABLESPACE one LOCATION '${location}'`);
+  await sql(server, 'CREATE TABLE spaced TABLESPACE one AS SELECT generate_series(1, 5000) AS n');
+  const options = {
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+  } as const;
+  await assert.rejects(new BaseBackup(options).run(), ConfigurationError);
+
+  const directory = restored.beside('one');
+  const { tablespaces, verified } = await new BaseBackup({
+    ...options,
+    tablespaceMapping: { [location]: directory },
+  }).run();
+  assert.equal(verified, true);
+  const [tablespace] = tablespaces;
+  assert.deepEqual([tablespaces.length, tablespace?.location, tablespace?.directory], [1, location, directory]);
+  assert.equal(await readlink(join(restored.dataDirectory, 'pg_tblspc', String(tablespace?.oid))), directory);
+  const archives = restored.beside('archives');
+  const archived = await new BaseBackup({ ...options, directory: archives, format: 'tar' }).run();
+  assert.equal(archived.verified, true);
+  const names = ['backup_manifest', 'base.tar', 'pg_wal.tar', `${tablespace?.oid}.tar`];
+  assert.deepEqual((await readdir(archives)).sort(), names.sort());
+  const { stdout } = await execute('tar', ['-xOf', join(archives, 'base.tar'), 'tablespace_map']);
+  assert.equal(stdout, `${tablespace?.oid} ${location}\n`);
+  // The copy must not lean on the original.
+  await server.stop();
+  await restored.start();
+  assert.deepEqual(await restored.sql('SELECT sum(n)::int AS sum FROM spaced'), [{ sum: 12502500 }]);
+});
+
+test('the server killed in the middle: an error in time, and nothing left', async (t) => {
+  const server = await withServer(t);
+  const restored = await RestoredServer.prepare(t);
+  const directory = restored.dataDirectory;
+  const connection = server.connectionString();
+  const backup = new BaseBackup({ connection, directory, checkpoint: 'fast', maxRateKb: 1024 });
+  let killed: Promise<void> | undefined;
+  backup.on('progress', ({ receivedBytes }) => {
+    if (receivedBytes > 1_000_000) killed ??= server.kill();
+  });
+  await assert.rejects(backup.run(), { code: 'ERR_CONNECTION', retryable: true });
+  await killed;
+  await assert.rejects(stat(directory), { code: 'ENOENT' });
+});
+
+test('a server whose group may read: so may that of the copy', async (t) => {
+  const server = await withServer(t);
+  await server.stop();
+  await chmod(server.dataDirectory, 0o750);
+  await server.restart();
+  const restored = await RestoredServer.prepare(t);
+  await new BaseBackup({
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+    sync: false,
+  }).run();
+  const modes = await Promise.all(
+    ['', 'base', 'PG_VERSION', 'backup_manifest'].map((name) => stat(join(restored.dataDirectory, name))),
+  );
+  assert.deepEqual(
+    modes.map(({ mode }) => mode & 0o7777),
+    [0o750, 0o750, 0o640, 0o640],
+  );
+  await restored.start();
+});
+
+test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
+  const server = await withServer(t, { dataChecksums: true });
+  await sql(server, 'CREATE TABLE damaged AS SELECT generate_series(1, 5000) AS n');
+  const path = String((await sql(server, "SELECT pg_relation_filepath('damaged') AS path"))[0]?.path);
+  await server.stop();
+  const file = await open(join(server.dataDirectory, path), 'r+');
+  await file.write(Buffer.from('damage'), 0, 6, 8192 + 4000);
+  await file.close();
+  await server.restart();
+  const restored = await RestoredServer.prepare(t);
+  const backup = new BaseBackup({
+    connection: server.connectionString(),
+    directory: restored.dataDirectory,
+    checkpoint: 'fast',
+  });
+  const notices: string[] = [];
+  backup.on('notice', ({ message }) => notices.push(message));
+  await assert.rejects(backup.run(), (error) => {
+    assert.ok(error instanceof BackupError && error.cause instanceof ServerError && error.cause.sqlState === 'XX001');
+    return true;
+  });
+  assert.ok(notices.some((message) => message.includes('checksum verification failed')));
+  const names = await readdir(restored.dataDirectory);
+  assert.ok(names.includes('backup_manifest.tmp') && !names.includes('backup_manifest'));
+  assert.ok((await stat(join(restored.dataDirectory, path))).size > 8192);
+});

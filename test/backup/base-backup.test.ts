@@ -1,0 +1,460 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
+import { BaseBackup } from '../../src/backup/base-backup.js';
+import {
+  BackupError,
+  ConfigurationError,
+  ConnectionError,
+  ManifestMismatchError,
+  ProtocolError,
+  ServerError,
+  TimeoutError,
+} from '../../src/errors.js';
+import { errorResponse, noticeResponse, READY_FOR_QUERY } from '../connection/backend-bytes.js';
+import type { ClientBytes } from '../connection/fake-server.js';
+import {
+  BASE,
+  BASE_ENTRIES,
+  backupServer,
+  COMPLETE,
+  type FakeBackupOptions,
+  type FakeTablespace,
+  fakeBackup,
+  manifestOf,
+  wholeBackup,
+} from './fake-backup.js';
+import { sealManifest } from './manifest-bytes.js';
+import { type TarEntry, tarArchive } from './tar-bytes.js';
+
+interface Attempt {
+  readonly backup: BaseBackup;
+  /** Holds everything that the test may touch. */
+  readonly root: string;
+  readonly directory: string;
+}
+
+async function attempt(
+  t: TestContext,
+  answer: Buffer | ((client: ClientBytes, command: string) => Promise<void> | void),
+  options: Partial<BaseBackupOptions> | ((root: string) => Partial<BaseBackupOptions>) = {},
+  version?: string,
+): Promise<Attempt> {
+  const root = await mkdtemp(join(tmpdir(), 'backup-'));
+  t.after(() => rm(root, { recursive: true }));
+  const directory = join(root, 'new', 'data');
+  const connection = await backupServer(t, answer, version);
+  const given = typeof options === 'function' ? options(root) : options;
+  const backup = new BaseBackup({
+    connection,
+    directory,
+    walMethod: 'fetch',
+    manifestChecksums: 'SHA256',
+    sync: false,
+    ...given,
+  });
+  return { backup, root, directory };
+}
+
+/** The backup fails, and leaves nothing behind. */
+async function assertFails(
+  { backup, root }: Attempt,
+  check: (new (...args: never[]) => Error) | ((error: Error) => boolean),
+): Promise<Error> {
+  let failure: Error | undefined;
+  await assert.rejects(backup.run(), (error: Error) => {
+    failure = error;
+    return 'prototype' in check && check.prototype instanceof Error
+      ? error instanceof check
+      : (check as (error: Error) => boolean)(error);
+  });
+  assert.deepEqual(await readdir(root), [], 'nothing is left');
+  assert.ok(failure !== undefined);
+  return failure;
+}
+
+const withEntries = (...entries: readonly TarEntry[]): FakeBackupOptions => {
+  const tablespaces = [{ ...BASE, entries: [...BASE_ENTRIES, ...entries] }];
+  return { tablespaces };
+};
+
+suite('a backup in plain format', () => {
+  for (const [major, version] of [
+    [14, '14.10'],
+    [18, '18.4'],
+  ] as const) {
+    test(`files, folders and modes, from ${major}`, async (t) => {
+      const { backup, directory } = await attempt(t, wholeBackup({ major }), { sync: true }, version);
+      const result = await backup.run();
+      assert.equal(result.verified, true);
+      assert.deepEqual([result.startLsn, result.endLsn, result.timeline], [0x200028n, 0x200120n, 1]);
+      assert.equal(result.fileCount, 5);
+      assert.equal(result.byteCount, 18 + 8192 + 7 + 100 + 1024 * 1024);
+      for (const { name, type = '0', content = '' } of BASE_ENTRIES) {
+        const path = join(directory, name);
+        const { mode } = await stat(path);
+        assert.equal(mode & 0o7777, type === '5' ? 0o700 : 0o600, name);
+        if (type === '0') assert.equal(await readFile(path, 'utf8'), content);
+      }
+      assert.equal((await stat(directory)).mode & 0o7777, 0o700);
+      assert.deepEqual(await readFile(join(directory, 'backup_manifest')), manifestOf([BASE]));
+      assert.ok(!existsSync(join(directory, 'backup_manifest.tmp')));
+    });
+  }
+
+  test('wherever the bytes are cut', async (t) => {
+    const whole = wholeBackup({ pieceBytes: 3_000 });
+    const cuts = fc.array(fc.nat(whole.length), { minLength: 1, maxLength: 20 });
+    const property = fc.asyncProperty(cuts, fc.integer({ min: 0, max: 20_000 }), async (places, early) => {
+      // Most of the bytes are one WAL segment: some cuts must fall where things begin and end.
+      const ends = [...places, early, whole.length - (early % 2_000)].sort((a, b) => a - b);
+      const { backup } = await attempt(t, async (client) => {
+        let start = 0;
+        for (const end of [...ends, whole.length]) {
+          client.send(whole.subarray(start, end));
+          start = end;
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      });
+      assert.equal((await backup.run()).verified, true);
+    });
+    await fc.assert(property, { numRuns: 15 });
+  });
+
+  test('names of any bytes', async (t) => {
+    const { backup, directory } = await attempt(t, wholeBackup(withEntries({ name: 'f\xff\xe4', content: 'x' })));
+    await backup.run();
+    const names = (await readdir(directory, { encoding: 'buffer' })).map((name) => name.toString('latin1'));
+    assert.ok(names.includes('f\xff\xe4'));
+  });
+
+  test('an empty folder is taken, and gets the right mode', async (t) => {
+    const { backup, directory } = await attempt(t, wholeBackup());
+    await mkdir(directory, { recursive: true });
+    await chmod(directory, 0o755);
+    await backup.run();
+    assert.equal((await stat(directory)).mode & 0o777, 0o700);
+  });
+
+  test('notices and progress', async (t) => {
+    const { start, tablespaces, copies, end } = fakeBackup();
+    const notice = noticeResponse('00000', 'waiting');
+    const all = [start, tablespaces, ...copies.slice(0, 3), notice, ...copies.slice(3), end, COMPLETE];
+    const { backup } = await attempt(t, Buffer.concat(all));
+    const notices: string[] = [];
+    const received: number[] = [];
+    backup.on('notice', ({ message }) => notices.push(message));
+    backup.on('progress', ({ receivedBytes }) => received.push(receivedBytes));
+    await backup.run();
+    assert.deepEqual(notices, ['waiting']);
+    assert.ok((received.at(-1) ?? 0) > 8192);
+  });
+
+  test('the configuration of a standby, which the manifest does not have', async (t) => {
+    const { backup, directory } = await attempt(t, wholeBackup(), { writeRecoveryConf: true });
+    await backup.run();
+    assert.equal(await readFile(join(directory, 'standby.signal'), 'utf8'), '');
+    const configuration = await readFile(join(directory, 'postgresql.auto.conf'), 'utf8');
+    assert.match(configuration, /^# auto\nprimary_conninfo = 'user=u .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/);
+  });
+
+  test('what is asked of the server', async (t) => {
+    const commands: string[] = [];
+    const { backup } = await attempt(
+      t,
+      (client, command) => {
+        commands.push(command);
+        client.send(wholeBackup());
+      },
+      { walMethod: 'none', checkpoint: 'fast', maxRateKb: 999, label: 'l', verifyChecksums: false },
+    );
+    await backup.run();
+    assert.deepEqual(commands, [
+      "BASE_BACKUP (LABEL 'l', PROGRESS false, CHECKPOINT 'fast', WAL false, WAIT true, MAX_RATE 999, " +
+        "TABLESPACE_MAP false, VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'SHA256')",
+    ]);
+  });
+});
+
+const ONE: FakeTablespace = {
+  oid: '16385',
+  location: '/srv/one',
+  entries: [
+    { name: 'PG_18_1/', type: '5' },
+    { name: 'PG_18_1/5', content: 'table' },
+  ],
+};
+const LINK: TarEntry = { name: 'pg_tblspc/16385', type: '2', linkName: '/srv/one' };
+const LINKED: FakeBackupOptions = { tablespaces: [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK] }] };
+const mapped = (root: string) => ({ tablespaceMapping: { '/srv/one': join(root, 'one') } });
+
+suite('tablespaces', () => {
+  test('mapped', async (t) => {
+    const { backup, root, directory } = await attempt(t, wholeBackup(LINKED), mapped);
+    const { tablespaces } = await backup.run();
+    assert.deepEqual(tablespaces, [{ oid: 16385, location: '/srv/one', directory: join(root, 'one') }]);
+    assert.equal(await readFile(join(root, 'one/PG_18_1/5'), 'utf8'), 'table');
+    assert.equal(await readlink(join(directory, 'pg_tblspc/16385')), join(root, 'one'));
+  });
+
+  test('in the data directory itself', async (t) => {
+    const inPlace = { ...ONE, location: 'pg_tblspc/16385' };
+    const folder = { name: 'pg_tblspc/16385/', type: '5' };
+    const tablespaces = [inPlace, { ...BASE, entries: [...BASE_ENTRIES, folder] }];
+    const { backup, directory } = await attempt(t, wholeBackup({ tablespaces }));
+    await backup.run();
+    assert.equal(await readFile(join(directory, 'pg_tblspc/16385/PG_18_1/5'), 'utf8'), 'table');
+  });
+
+  test('without a mapping nothing is written', async (t) => {
+    const error = await assertFails(await attempt(t, wholeBackup(LINKED)), ConfigurationError);
+    assert.match(error.message, /\/srv\/one/);
+  });
+
+  test("the server's path must be absolute", async (t) => {
+    const tablespaces = [{ ...ONE, location: '../one' }, BASE];
+    await assertFails(
+      await attempt(t, wholeBackup({ tablespaces }), { tablespaceMapping: 'server-paths' }),
+      ConfigurationError,
+    );
+  });
+
+  test('a mapping into the backup, or to a folder that is not empty', async (t) => {
+    const inside = await attempt(t, wholeBackup(LINKED), (root) => ({
+      tablespaceMapping: { '/srv/one': join(root, 'new/data/one') },
+    }));
+    await assertFails(inside, ConfigurationError);
+    const { backup, root, directory } = await attempt(t, wholeBackup(LINKED), mapped);
+    await mkdir(join(root, 'one'));
+    await writeFile(join(root, 'one/precious'), 'mine');
+    await assert.rejects(backup.run(), ConfigurationError);
+    assert.equal(await readFile(join(root, 'one/precious'), 'utf8'), 'mine');
+    assert.ok(!existsSync(directory));
+  });
+
+  const HOSTILE: Readonly<Record<string, readonly FakeTablespace[]>> = {
+    'no link': [ONE, BASE],
+    'a link to elsewhere': [ONE, { ...BASE, entries: [...BASE_ENTRIES, { ...LINK, linkName: '/etc' }] }],
+    'a link twice': [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK, LINK] }],
+    'a link to no tablespace': [
+      ONE,
+      { ...BASE, entries: [...BASE_ENTRIES, LINK, { ...LINK, name: 'pg_tblspc/16386' }] },
+    ],
+    'a link in another place': [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK, { ...LINK, name: 'base/2' }] }],
+    'a link in a tablespace': [
+      { ...ONE, entries: [...ONE.entries, LINK] },
+      { ...BASE, entries: [...BASE_ENTRIES, LINK] },
+    ],
+    'a file through the link': [
+      ONE,
+      { ...BASE, entries: [...BASE_ENTRIES, LINK, { name: 'pg_tblspc/16385/PG_18_1/evil', content: 'x' }] },
+    ],
+  };
+  for (const [what, tablespaces] of Object.entries(HOSTILE)) {
+    test(`refused: ${what}`, async (t) => {
+      await assertFails(await attempt(t, wholeBackup({ tablespaces }), mapped), BackupError);
+    });
+  }
+});
+
+suite('a backup in tar format', () => {
+  for (const [major, version] of [
+    [14, '14.10'],
+    [18, '18.4'],
+  ] as const) {
+    test(`archives as they came, from ${major}`, async (t) => {
+      const map: TarEntry = { name: 'tablespace_map', content: '16385 /srv/one\n' };
+      const tablespaces = [ONE, { ...BASE, entries: [...BASE_ENTRIES, map] }];
+      const { backup, directory } = await attempt(t, wholeBackup({ tablespaces, major }), { format: 'tar' }, version);
+      const { verified, fileCount } = await backup.run();
+      assert.deepEqual([verified, fileCount], [true, 7]);
+      assert.deepEqual((await readdir(directory)).sort(), ['16385.tar', 'backup_manifest', 'base.tar']);
+      assert.deepEqual(await readFile(join(directory, '16385.tar')), tarArchive(...ONE.entries));
+      assert.deepEqual(await readFile(join(directory, 'base.tar')), tarArchive(...BASE_ENTRIES, map));
+      assert.equal((await stat(join(directory, 'base.tar'))).mode & 0o777, 0o600);
+    });
+  }
+
+  test('a link, which nobody asked for', async (t) => {
+    await assertFails(await attempt(t, wholeBackup(LINKED), { format: 'tar' }), BackupError);
+  });
+
+  test('a hostile name is refused, although nothing is extracted', async (t) => {
+    const answer = wholeBackup(withEntries({ name: '../evil', content: 'x' }));
+    await assertFails(await attempt(t, answer, { format: 'tar' }), BackupError);
+  });
+});
+
+suite('what fails leaves nothing behind', () => {
+  const HOSTILE: Readonly<Record<string, readonly TarEntry[]>> = {
+    'a name that climbs': [{ name: '../../evil', content: 'x' }],
+    'an absolute name': [{ name: '/tmp/evil', content: 'x' }],
+    'a link, then a file through it': [
+      { name: 'way', type: '2', linkName: '/tmp' },
+      { name: 'way/evil', content: 'x' },
+    ],
+    'the same file twice': [{ name: 'backup_label', content: 'START WAL LOCATION' }],
+    'a file where a folder is': [{ name: 'base', content: 'x' }],
+    'a folder where a file is': [{ name: 'backup_label/', type: '5' }],
+    'a file in no folder': [{ name: 'nowhere/file', content: 'x' }],
+    'a PAX header': [{ name: 'pax', type: 'x', content: '12 path=evil\n' }],
+  };
+  for (const [what, entries] of Object.entries(HOSTILE)) {
+    test(what, async (t) => {
+      await assertFails(await attempt(t, wholeBackup(withEntries(...entries))), BackupError);
+    });
+  }
+
+  const MANIFESTS: Readonly<Record<string, Parameters<typeof manifestOf>[1]>> = {
+    'another size': (path, size, checksum) => [[path, path === 'base/1/1259' ? size + 1 : size, checksum]],
+    'another checksum': (path, size, checksum) => [
+      [
+        path,
+        size,
+        path === 'base/1/1259' ? checksum.replace(/^../, checksum.startsWith('00') ? '11' : '00') : checksum,
+      ],
+    ],
+    'a file missing in the backup': (path, size, checksum) =>
+      path === 'base/1/1259'
+        ? [
+            [path, size, checksum],
+            ['base/1/1', 0, checksum],
+          ]
+        : [[path, size, checksum]],
+    'a file missing in the manifest': (path, size, checksum) =>
+      path === 'base/1/1259' ? [] : [[path, size, checksum]],
+  };
+  for (const [what, change] of Object.entries(MANIFESTS)) {
+    for (const format of ['plain', 'tar'] as const) {
+      test(`${what}, ${format}`, async (t) => {
+        const answer = wholeBackup({ manifest: manifestOf([BASE], change) });
+        const error = await assertFails(await attempt(t, answer, { format }), ManifestMismatchError);
+        assert.ok(error instanceof ManifestMismatchError && error.path.startsWith('base/1/1'));
+        assert.notEqual(error.expected, error.actual);
+      });
+    }
+  }
+
+  test('the manifest of another server', async (t) => {
+    const manifest = Buffer.from(manifestOf([BASE]));
+    const body = manifest.toString('latin1').replace('7500000000000000001', '7500000000000000002');
+    const other = sealManifest(body.slice(0, body.indexOf('"Manifest-Checksum"')));
+    await assertFails(await attempt(t, wholeBackup({ manifest: other })), ManifestMismatchError);
+  });
+
+  test('WAL that is cut short or missing, which no manifest lists', async (t) => {
+    const wal = BASE_ENTRIES.filter(({ name }) => name.startsWith('pg_wal/'));
+    const others = BASE_ENTRIES.filter((entry) => !wal.includes(entry));
+    for (const entries of [others, [...others, { name: 'pg_wal/000000010000000000000002', content: 'short' }]]) {
+      await assertFails(await attempt(t, wholeBackup({ tablespaces: [{ ...BASE, entries }] })), BackupError);
+    }
+  });
+
+  test('a manifest that is damaged', async (t) => {
+    const manifest = Buffer.from(manifestOf([BASE]).toString().replace('"Size": 100', '"Size": 101'));
+    await assertFails(await attempt(t, wholeBackup({ manifest })), BackupError);
+  });
+
+  test('the stream cut at every message', async (t) => {
+    const { start, tablespaces, copies, end } = fakeBackup({ pieceBytes: 200_000 });
+    const messages = [start, tablespaces, ...copies, end];
+    for (let count = 0; count < messages.length; count++) {
+      const one = await attempt(t, (client) => {
+        client.send(Buffer.concat([...messages.slice(0, count), READY_FOR_QUERY]));
+      });
+      await assertFails(one, (error) => error instanceof ProtocolError || error instanceof BackupError);
+    }
+  });
+
+  test('the completion missing', async (t) => {
+    const { start, tablespaces, copies, end } = fakeBackup();
+    const all = Buffer.concat([start, tablespaces, ...copies, end, READY_FOR_QUERY]);
+    await assertFails(await attempt(t, all), ProtocolError);
+  });
+
+  test('the connection lost', async (t) => {
+    const whole = wholeBackup();
+    for (const part of [0.1, 0.5, 0.9]) {
+      const one = await attempt(t, (client) => {
+        client.socket.end(whole.subarray(0, whole.length * part));
+      });
+      await assertFails(one, ConnectionError);
+    }
+  });
+
+  test('a stall', async (t) => {
+    const whole = wholeBackup();
+    const one = await attempt(t, whole.subarray(0, whole.length / 2), { idleTimeoutMs: 100 });
+    await assertFails(one, TimeoutError);
+  });
+
+  test('an error of the server, before the COPY and in it', async (t) => {
+    const { start, tablespaces, copies } = fakeBackup();
+    for (const sent of [[], [start, tablespaces, ...copies.slice(0, 3)]]) {
+      const error = errorResponse('58P01', 'requested WAL segment has already been removed', 'ERROR');
+      const one = await attempt(t, Buffer.concat([...sent, error, READY_FOR_QUERY]));
+      await assertFails(one, (failure) => failure instanceof ServerError && failure.sqlState === '58P01');
+    }
+  });
+
+  test('an abort', async (t) => {
+    const whole = wholeBackup();
+    const abort = new AbortController();
+    const one = await attempt(t, whole.subarray(0, whole.length / 2), { signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('enough')), 100);
+    await assertFails(one, (error) => error.message === 'enough');
+  });
+
+  test('unless it is to be kept; the manifest has no final name then', async (t) => {
+    const whole = wholeBackup({ manifest: manifestOf([BASE], (path, size) => [[path, size, '0'.repeat(64)]]) });
+    const { backup, directory } = await attempt(t, whole, { keepOnError: true });
+    await assert.rejects(backup.run(), ManifestMismatchError);
+    const names = await readdir(directory);
+    assert.ok(names.includes('backup_label') && !names.includes('backup_manifest'));
+  });
+
+  test('a folder that was there stays', async (t) => {
+    const { backup, root } = await attempt(t, wholeBackup(withEntries({ name: '../x' })), (inside) => ({
+      directory: join(inside, 'mine'),
+    }));
+    await mkdir(join(root, 'mine'));
+    await assert.rejects(backup.run(), BackupError);
+    assert.deepEqual(await readdir(root, { recursive: true }), ['mine']);
+  });
+});
+
+test('page checksums that do not match: the files stay, without a manifest, and the error says so', async (t) => {
+  const { start, tablespaces, copies, end } = fakeBackup();
+  const error = errorResponse('XX001', 'checksum verification failure during base backup', 'ERROR');
+  const all = Buffer.concat([start, tablespaces, ...copies, end, error, READY_FOR_QUERY]);
+  const { backup, directory } = await attempt(t, all);
+  await assert.rejects(backup.run(), (failure) => {
+    assert.ok(failure instanceof BackupError && failure.cause instanceof ServerError);
+    assert.match(failure.message, /files stay/);
+    return true;
+  });
+  const names = await readdir(directory);
+  assert.ok(names.includes('backup_manifest.tmp') && !names.includes('backup_manifest'));
+  assert.equal((await readFile(join(directory, 'base/1/1259'))).length, 8192);
+});
+
+test('a folder that is not empty is not touched, and the server not asked', async (t) => {
+  const { backup, directory } = await attempt(t, () => assert.fail('asked'), {
+    connection: { host: '127.0.0.1', port: 1 },
+  });
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, 'precious'), 'mine');
+  await assert.rejects(backup.run(), (error) => error instanceof ConfigurationError && error.option === 'directory');
+  assert.deepEqual(await readdir(directory), ['precious']);
+});
+
+test('a backup runs once', async (t) => {
+  const { backup } = await attempt(t, wholeBackup());
+  await backup.run();
+  await assert.rejects(backup.run(), ConfigurationError);
+});
