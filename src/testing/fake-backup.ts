@@ -84,6 +84,9 @@ export class FakeBackup implements BackupSource {
       const ways = ['files', 'entries', 'archive'].filter((way) => way in ((content as object | undefined) ?? {}));
       if (ways.length !== 1) throw wrong(option as string, 'must have one of files, entries, archive');
     }
+    if (options.manifest === undefined && [base, ...tablespaces].some((one) => 'archive' in one)) {
+      throw wrong('manifest', 'must be given with a recorded archive');
+    }
     if (!Number.isInteger(pieceBytes) || pieceBytes < 1) throw wrong('pieceBytes', 'must be a whole number from 1');
     if (typeof startLsn !== 'bigint' || typeof endLsn !== 'bigint' || endLsn < startLsn) {
       throw wrong('endLsn', 'must be a bigint not before startLsn');
@@ -93,7 +96,8 @@ export class FakeBackup implements BackupSource {
 
   *steps(request: BackupRequest): Generator<BackupStep, void, undefined> {
     const { options } = request;
-    const unknown = ['COMPRESSION', 'TARGET', 'INCREMENTAL'].find((name) => options[name] !== undefined);
+    const isPlain = (name: string) => options[name] === undefined || (name === 'TARGET' && options[name] === 'client');
+    const unknown = ['COMPRESSION', 'TARGET', 'INCREMENTAL'].find((name) => !isPlain(name));
     if (unknown !== undefined) {
       yield { kind: 'error', sqlState: '0A000', message: `a fake backup knows no ${unknown}` };
       return;
@@ -134,13 +138,12 @@ export class FakeBackup implements BackupSource {
     };
   }
 
-  /** The manifest that belongs to the archives; ConfigurationError when they were recorded and none was given. */
+  /** The one that was given, or that which belongs to the archives. */
   manifest(request: BackupRequest): Buffer {
     if (this.#options.manifest !== undefined) return Buffer.from(this.#options.manifest);
     const { options, serverVersion, systemId, timeline } = request;
     const algorithm = (options.MANIFEST_CHECKSUMS ?? 'CRC32C').toUpperCase();
-    const files = this.#archives(request).flatMap(({ oid, entries }) => {
-      if (entries === undefined) throw wrong('manifest', 'must be given with a recorded archive');
+    const files = this.#archives(request).flatMap(({ oid, entries = [] }) => {
       const folder = oid === undefined ? '' : `pg_tblspc/${oid}/`;
       return entries.filter(isListed).map(({ name, content }) => manifestFile(`${folder}${name}`, content, algorithm));
     });

@@ -383,6 +383,7 @@ export class SenderSession {
   }
 
   #release(): void {
+    this.#backup?.abort();
     this.#streaming?.abort.abort();
     this.#streaming?.slot.release(this.processId);
     this.#streaming = undefined;

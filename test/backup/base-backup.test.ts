@@ -16,15 +16,15 @@ import {
   ServerError,
   TimeoutError,
 } from '../../src/errors.js';
-import { sealManifest } from '../../src/testing/manifest-bytes.js';
-import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
 import { errorResponse, noticeResponse } from '../../src/testing/backend-bytes.js';
 import type { BackupStep, BackupSteps, FakeWalSender } from '../../src/testing/index.js';
+import { sealManifest } from '../../src/testing/manifest-bytes.js';
+import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
 import {
   BASE,
   BASE_ENTRIES,
-  backupServer,
   type BackupMessagesOptions,
+  backupServer,
   fakeBackup,
   manifestOf,
   steps,
@@ -161,7 +161,10 @@ suite('a backup in plain format', () => {
     await backup.run();
     assert.equal(await readFile(join(directory, 'standby.signal'), 'utf8'), '');
     const configuration = await readFile(join(directory, 'postgresql.auto.conf'), 'utf8');
-    assert.match(configuration, /^# auto\nprimary_conninfo = 'user=test .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/);
+    assert.match(
+      configuration,
+      /^# auto\nprimary_conninfo = 'user=test .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/,
+    );
   });
 
   test('what is asked of the server', async (t) => {
