@@ -39,6 +39,7 @@ export class BackupWal {
   readonly #abort = new AbortController();
   readonly #running: Promise<void>;
   #streaming = false;
+  #host = '';
   #onStreaming: (() => void) | undefined;
   #createdSlot: string | undefined;
 
@@ -109,12 +110,13 @@ export class BackupWal {
     try {
       await this.#follower.run();
     } catch (error) {
-      throw this.#streaming && isLoss(error) ? walLost(error) : error;
+      throw this.#streaming && isLoss(error) ? walLost(this.#host, error) : error;
     }
   }
 
   async #open(session: WalSession, next: WalStart | undefined): Promise<WalOpening> {
     const { systemId, start, segmentBytes, store } = this.#options;
+    this.#host = session.connection.host;
     if (session.system.systemId !== systemId) {
       throw new BackupError(
         `the connection for WAL leads to another system: ${session.system.systemId}, and the backup is of ${systemId}`,
@@ -158,11 +160,7 @@ function isLoss(error: unknown): error is WalStreamError {
 }
 
 /** Says which of the two connections it was. */
-function walLost(cause: WalStreamError): ConnectionError {
-  const host = 'host' in cause && typeof cause.host === 'string' ? cause.host : 'the server';
-  return new ConnectionError(`the connection to ${host} for the WAL of the backup was lost`, {
-    host,
-    phase: 'streaming',
-    cause,
-  });
+function walLost(host: string, cause: WalStreamError): ConnectionError {
+  const message = `the connection to ${host} for the WAL of the backup was lost`;
+  return new ConnectionError(message, { host, phase: 'streaming', cause });
 }

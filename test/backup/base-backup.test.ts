@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -282,6 +283,36 @@ suite('a backup in tar format', () => {
       assert.equal((await stat(join(directory, 'base.tar'))).mode & 0o777, 0o600);
     });
   }
+
+  test('the configuration of a standby, in the archive of the data directory', async (t) => {
+    const tar = (directory: string, ...args: string[]) =>
+      execFileSync('tar', [...args, '-f', join(directory, 'base.tar')], { encoding: 'latin1' });
+    const own = { name: 'standby.signal', content: 'own' };
+    for (const [entries, major, signal] of [
+      [BASE_ENTRIES, 18, ''],
+      [BASE_ENTRIES, 14, ''],
+      [BASE_ENTRIES.filter(({ name }) => name !== 'postgresql.auto.conf'), 18, ''],
+      [[...BASE_ENTRIES, own], 18, 'own'],
+    ] as const) {
+      const tablespaces = [{ ...BASE, entries }];
+      const version = major === 14 ? '14.10' : '18.4';
+      const options = { format: 'tar', writeRecoveryConf: true } as const;
+      const { backup, directory } = await attempt(t, wholeBackup({ tablespaces, major }), options, version);
+      assert.equal((await backup.run()).verified, true);
+      const names = tar(directory, '-t').trimEnd().split('\n');
+      const expected = new Set([...entries.map(({ name }) => name), 'postgresql.auto.conf', 'standby.signal']);
+      assert.deepEqual(names.sort(), [...expected].sort());
+      assert.equal(tar(directory, '-xO', 'standby.signal'), signal);
+      const configuration = tar(directory, '-xO', 'postgresql.auto.conf');
+      const before = entries.some(({ name }) => name === 'postgresql.auto.conf') ? '# auto\n' : '';
+      assert.ok(configuration.startsWith(`${before}primary_conninfo = 'user=test `), configuration);
+      assert.ok(configuration.endsWith("sslmode=disable'\n"), configuration);
+      for (const { name, type = '0', content = '' } of BASE_ENTRIES) {
+        const unchanged = type === '0' && name !== 'postgresql.auto.conf';
+        if (unchanged) assert.equal(tar(directory, '-xO', name), content, name);
+      }
+    }
+  });
 
   test('a link, which nobody asked for', async (t) => {
     await assertFails(await attempt(t, wholeBackup(LINKED), { format: 'tar' }), BackupError);

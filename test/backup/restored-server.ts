@@ -1,12 +1,16 @@
-import { appendFile, chown, lchown, readdir } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, chown, lchown, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { DatabaseCluster } from '../../src/cli/database-cluster.js';
 import { findFreePort } from '../../src/cli/embedded-server.js';
 import { findPostgresBinaries } from '../../src/cli/postgres-binaries.js';
 import { Postmaster } from '../../src/cli/postmaster.js';
 import { PG_MAJOR } from '../support/server.js';
+
+const execute = promisify(execFile);
 
 /** A place for a backup from which a server of the tested major can be started; gone when the test has ended. */
 export class RestoredServer {
@@ -34,6 +38,18 @@ export class RestoredServer {
     return join(this.#cluster.directory, name);
   }
 
+  connectionString(): string {
+    return `postgresql://postgres@127.0.0.1:${this.#port}/postgres`;
+  }
+
+  /** Has GNU tar extract a backup in tar format. */
+  async extract(archives: string): Promise<void> {
+    const { dataDirectory } = this;
+    await mkdir(dataDirectory, { mode: 0o700 });
+    await execute('tar', ['-xf', join(archives, 'base.tar'), '-C', dataDirectory]);
+    await execute('tar', ['-xf', join(archives, 'pg_wal.tar'), '-C', join(dataDirectory, 'pg_wal')]);
+  }
+
   /** Recovers from the backup, with further lines of configuration. */
   async start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     const { identity } = this.#cluster.binaries;
@@ -56,6 +72,10 @@ export class RestoredServer {
     } finally {
       await client.end();
     }
+  }
+
+  async stop(): Promise<void> {
+    await this.#postmaster?.stop('fast');
   }
 
   log(): Promise<string> {

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { verifyWalRange } from '../../src/backup/verify-wal.js';
 import { WalReceiver } from '../../src/backup/wal-receiver.js';
 import { WalDirectory } from '../../src/backup/wal-source.js';
@@ -12,6 +11,7 @@ import { BackupError, ConfigurationError, ConnectionError, SlotError, TimeoutErr
 import { Lsn } from '../../src/lsn.js';
 import { TcpProxy } from '../stream/tcp-proxy.js';
 import { findClientTool, toolMajor } from '../support/client-tools.js';
+import { eventually } from '../support/eventually.js';
 import { PG_MAJOR, sharedServer, sql, withServer } from '../support/server.js';
 import { temporaryFolder } from './copied-backup.js';
 
@@ -57,14 +57,6 @@ async function compareSegments(server: EmbeddedServer, directory: string, end: b
 function segmentFileName(lsn: bigint): string {
   const hex = (part: bigint) => part.toString(16).toUpperCase().padStart(8, '0');
   return `00000001${hex(lsn >> 32n)}${hex((lsn & 0xffff_ffffn) >> 24n)}`;
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (await holds()) return;
-    await delay(50);
-  }
-  assert.fail(`${what} did not come about`);
 }
 
 describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
@@ -202,6 +194,27 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     });
     const nowhere = new WalReceiver({ connection: connection(), directory: join(directory, 'nowhere') });
     await assert.rejects(nowhere.run(), ConfigurationError);
+  });
+
+  test('a folder that holds WAL of another system is refused, and stays as it is', async (t) => {
+    const directory = await temporaryFolder(t);
+    const startLsn = await walEnd(server());
+    await write(server(), 10);
+    const options = { connection: connection(), directory, startLsn, endLsn: startLsn + 1n };
+    await new WalReceiver(options).run();
+    const [name = ''] = await readdir(directory);
+    const segment = await readFile(join(directory, name));
+    const systemId = segment.readBigUInt64LE(24);
+    segment.writeBigUInt64LE(systemId + 1n, 24);
+    await writeFile(join(directory, name), segment);
+    await assert.rejects(new WalReceiver(options).run(), (error) => {
+      assert.ok(error instanceof ConfigurationError && error.option === 'directory', String(error));
+      const systems = `${systemId + 1n}, and the server is ${systemId}`;
+      assert.ok(error.message.endsWith(`${name} in ${directory} is WAL of another system: ${systems}`), error.message);
+      return true;
+    });
+    assert.deepEqual(await readdir(directory), [name]);
+    assert.deepEqual(await readFile(join(directory, name)), segment);
   });
 
   test('a server that says nothing is lost in time', async (t) => {

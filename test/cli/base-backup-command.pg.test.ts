@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
-import { sharedServer } from '../support/server.js';
+import { sharedServer, sql } from '../support/server.js';
 import { Run, runToEnd } from './command-line.js';
 
 async function emptyFolder(t: TestContext): Promise<string> {
@@ -28,6 +28,43 @@ suite('basebackup', () => {
       /\d files, [\d.]+ MB, [\d.]+ s, all as the server's manifest says\nneeds WAL from \w+\/\w+ to/,
     );
     assert.ok((await readdir(folder)).includes('backup_manifest'));
+  });
+
+  test('progress as JSON: a line per second, that never goes back, and the last says 100', async (t) => {
+    const folder = await emptyFolder(t);
+    // Some 30 MB: a few seconds.
+    const args = ['basebackup', '-D', folder, '-c', 'fast', '-N', '-r', '8M', '--progress=json'];
+    const { code, stderr } = await runToEnd(args, environment());
+    assert.equal(code, 0, stderr);
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.ok(lines.length >= 3, stderr);
+    let last = -1;
+    for (const { percent, receivedBytes, expectedBytes, tablespaces, bytesPerSecond } of lines) {
+      assert.ok(percent >= last && percent <= 100 && receivedBytes <= expectedBytes && bytesPerSecond >= 0, stderr);
+      assert.equal(tablespaces.length, 1);
+      last = percent;
+    }
+    assert.equal(last, 100);
+    assert.equal(lines.at(-1)?.archive, 'backup_manifest');
+  });
+
+  test('short forms; a standby by a slot of its own, in tar format', async (t) => {
+    const folder = await emptyFolder(t);
+    const args = ['basebackup', '-D', folder, '-Ft', '-Xs', '-c', 'fast', '-N', '-R', '-C', '-S', 'made'];
+    const { code, stderr } = await runToEnd(args, environment());
+    assert.equal(code, 0, stderr);
+    assert.deepEqual((await readdir(folder)).sort(), ['backup_manifest', 'base.tar', 'pg_wal.tar']);
+    const again = await runToEnd(
+      ['basebackup', '-D', join(folder, 'x'), '-c', 'fast', '-C', '-S', 'made'],
+      environment(),
+    );
+    assert.equal(again.code, 1);
+    assert.equal(again.stderr, 'pg-walstream: slot made exists already\n');
+    const dropped = await sql(server(), "SELECT pg_drop_replication_slot('made')");
+    assert.equal(dropped.length, 1, 'somebody else may have made it: it stays');
   });
 
   test('interrupted, it is a failure, and leaves nothing', async (t) => {

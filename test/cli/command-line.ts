@@ -18,6 +18,8 @@ interface RunOptions {
   readonly readStdout?: boolean;
   /** Another program of ours than the command line. */
   readonly program?: string;
+  /** Largest file that it may write; POSIX only. */
+  readonly largestFileBytes?: number;
 }
 
 /** A run of the built command line, its output piped, without the connection variables of the caller. */
@@ -29,7 +31,11 @@ export class Run implements AsyncDisposable {
   readonly #lookers = new Set<() => void>();
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, options: RunOptions = {}) {
-    this.child = spawn(process.execPath, [options.program ?? MAIN, ...args], {
+    const command = [process.execPath, options.program ?? MAIN, ...args];
+    const { largestFileBytes: limit } = options;
+    // The shell counts in blocks of 512 bytes.
+    if (limit !== undefined) command.unshift('/bin/sh', '-c', `ulimit -f ${limit / 512} && exec "$0" "$@"`);
+    this.child = spawn(command[0] ?? '', command.slice(1), {
       env: { ...environmentWithoutServers(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -96,6 +102,11 @@ export class Run implements AsyncDisposable {
 /** Runs it to its end. */
 export function runToEnd(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {
   return new Run(args, env).ended;
+}
+
+/** The same where no file may become larger than this. */
+export function runWithLargestFile(bytes: number, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
+  return new Run(args, env, { largestFileBytes: bytes }).ended;
 }
 
 function environmentWithoutServers(): NodeJS.ProcessEnv {
