@@ -197,6 +197,8 @@ export class DecodeError extends WireError {
 /**
  * A worker thread threw, exited, ran out of memory or hung while it worked on a batch, twice. Everything before the
  * change on which a transform threw is delivered first; where the thread was lost, everything before the batch.
+ *
+ * Message and fields hold no values of rows. `cause` is what the function threw: its text and stack are its author's.
  */
 export class WorkerError extends WalStreamError {
   readonly code = 'ERR_WORKER';

@@ -84,6 +84,18 @@ export interface RetryOptions {
   readonly minDelayMs?: number;
   /** Default: 30 000. */
   readonly maxDelayMs?: number;
+  /**
+   * After a lost connection, deliver again what was delivered and not acknowledged, in order, each transaction from its
+   * beginning, `redelivered` on whatever was delivered before. Default: false, nothing comes twice.
+   *
+   * With `ack: 'manual'` that is every unit not given to `ack()` before it comes again, those between acknowledged ones
+   * included, and the transaction that was delivered half-way. With `'auto'` it is the latter alone: what was delivered
+   * whole is acknowledged when the consumer comes back from it.
+   *
+   * What the stream had received beyond that is dropped and comes after it: the stream steps back, and a transaction
+   * without its end is void.
+   */
+  readonly redeliver?: boolean;
 }
 
 /** Where `transactions()` puts what is too large for memory. */
@@ -273,7 +285,7 @@ const KNOWN_OPTIONS = new Set([
   'signal',
 ]);
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
-const KNOWN_RETRY_OPTIONS = new Set(['maxAttempts', 'minDelayMs', 'maxDelayMs']);
+const KNOWN_RETRY_OPTIONS = new Set(['maxAttempts', 'minDelayMs', 'maxDelayMs', 'redeliver']);
 const DEFAULT_MIN_DELAY_MS = 100;
 const DEFAULT_MAX_DELAY_MS = 30_000;
 const KNOWN_SPILL_OPTIONS = new Set(['directory', 'memoryBytes']);
@@ -435,6 +447,7 @@ function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
       MAX_TIMER_MS,
       Math.max(DEFAULT_MAX_DELAY_MS, minDelayMs),
     ),
+    redeliver: flag(given.redeliver, 'retry.redeliver'),
   };
 }
 

@@ -39,6 +39,12 @@ const METRIC_OF = {
     'Transactions and stand-alone messages received.',
     (stats) => stats.unitsReceived,
   ),
+  unitsUnacknowledged: gauge(
+    'unacknowledged',
+    '{unit}',
+    'Transactions and stand-alone messages received and not yet acknowledged.',
+    (stats) => stats.unitsUnacknowledged,
+  ),
   bytesPerSecond: undefined,
   changesPerSecond: undefined,
   reads: counter('reads', '{read}', 'Reads in which the kernel gave bytes.', (stats) => stats.reads),

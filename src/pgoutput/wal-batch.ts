@@ -11,6 +11,7 @@ import {
   TypeEvent,
   type WalEvent,
 } from './event.js';
+import { markRedelivered } from './event-base.js';
 import { EVENT_CODE_MASK, EVENT_WORDS, EventCode, EventFlag, isRowCode, type PackedBatch } from './packed-batch.js';
 import { PackedEvents, type ValueReader } from './packed-events.js';
 import {
@@ -37,6 +38,8 @@ export interface BatchPosition {
   /** Relation versions that index words refer to. */
   readonly relations: readonly RelationVersion[];
   readonly byteCount: number;
+  /** Whether the consumer was given the events before, on an earlier connection. */
+  readonly redelivered?: boolean;
 }
 
 let limitUnits: (batch: WalBatch, unit: number) => void;
@@ -61,6 +64,8 @@ export class WalBatch<Tables extends object = AnyTables> implements Iterable<Wal
   readonly sequence: number;
   /** Bytes on the wire. */
   readonly byteCount: number;
+  /** Whether its events were delivered before, on an earlier connection; see `retry.redeliver`. */
+  readonly redelivered: boolean;
   readonly #position: BatchPosition;
   readonly #events: PackedEvents;
   #unitLimit = Number.POSITIVE_INFINITY;
@@ -68,6 +73,7 @@ export class WalBatch<Tables extends object = AnyTables> implements Iterable<Wal
   constructor(position: BatchPosition, packed: PackedBatch, readValue?: ValueReader) {
     this.sequence = position.sequence;
     this.byteCount = position.byteCount;
+    this.redelivered = position.redelivered ?? false;
     this.#position = position;
     this.#events = new PackedEvents(packed, position.relations, readValue);
   }
@@ -85,7 +91,8 @@ export class WalBatch<Tables extends object = AnyTables> implements Iterable<Wal
   }
 
   [Symbol.iterator](): EventCursor<Tables> {
-    return new EventCursor(this.#events, this.#position, this.#unitLimit);
+    const Cursor = this.redelivered ? RedeliveredCursor : EventCursor;
+    return new Cursor<Tables>(this.#events, this.#position, this.#unitLimit);
   }
 }
 
@@ -267,5 +274,16 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
   #streamedXids(at: number): StreamedXids {
     const subxid = this.#events.subxidAt(at);
     return subxid === undefined || this.#transaction === undefined ? undefined : { xid: this.#transaction.xid, subxid };
+  }
+}
+
+/** Walks a batch that was delivered before, and says so of its events, but not of those in streamed blocks. */
+class RedeliveredCursor<Tables extends object = AnyTables> extends EventCursor<Tables> {
+  override next(): IteratorResult<WalEvent<Tables>, undefined> {
+    const { inTransaction, unitsPassed } = this;
+    const result = super.next();
+    const isCommitted = inTransaction || this.inTransaction || this.unitsPassed > unitsPassed;
+    if (!result.done && isCommitted) markRedelivered(result.value);
+    return result;
   }
 }

@@ -1,4 +1,6 @@
-const INITIAL_UNITS = 1024;
+import { ProtocolError } from '../errors.js';
+import { Lsn } from '../lsn.js';
+import { UnfinishedUnits } from './unfinished-units.js';
 
 /**
  * Which units of acknowledgement were received, delivered and finished with, and so how far the server may be told to
@@ -9,15 +11,17 @@ const INITIAL_UNITS = 1024;
  * is sent when it commits, its Prepare with the old position. It counts as ending where the unit before it does.
  */
 export class AckFrontier {
-  /** End LSNs of the units that are not yet behind the frontier, a ring: as far as the stream had come, and their own. */
-  #ends = new BigUint64Array(INITIAL_UNITS);
-  #ownEnds = new BigUint64Array(INITIAL_UNITS);
-  /** 1 where such a unit was finished out of order. */
-  #finished = new Uint8Array(INITIAL_UNITS);
-  /** Number of the first unit not behind the frontier, and of the next to be received. */
+  /** End LSNs of the units that are not yet behind the frontier: as far as the stream had come. */
+  readonly #ends = new UnfinishedUnits();
+  /** Of those that say that they end before, what they say. */
+  readonly #ownEnds = new Map<number, bigint>();
+  /** Number of the first unit not behind the frontier, of the next to arrive, and of the next that is new. */
   #first = 0;
+  #arriving = 0;
   #next = 0;
   #delivered = 0;
+  /** Whether units may be finished that others are before. */
+  #finishedAhead = false;
   #lsn = 0n;
   #lastEnd = 0n;
 
@@ -26,8 +30,13 @@ export class AckFrontier {
     return this.#lsn;
   }
 
-  /** Number that the next received unit will have. */
+  /** Number of the next unit to arrive. */
   get nextUnit(): number {
+    return this.#arriving;
+  }
+
+  /** Units received so far, each counted once. */
+  get received(): number {
     return this.#next;
   }
 
@@ -46,15 +55,34 @@ export class AckFrontier {
     return this.#next - this.#first;
   }
 
-  /** The end of a unit was received. */
+  /** Bytes that units take which are not behind the frontier. */
+  get byteCount(): number {
+    return this.#ends.byteCount;
+  }
+
+  /** The end of a unit was received; ProtocolError when one that comes again is not the one that it was. */
   receive(endLsn: bigint): void {
-    if (this.unfinished === this.#ends.length) this.#grow();
-    if (endLsn > this.#lastEnd) this.#lastEnd = endLsn;
-    const slot = this.#next % this.#ends.length;
-    this.#ends[slot] = this.#lastEnd;
-    this.#ownEnds[slot] = endLsn;
-    this.#finished[slot] = 0;
+    if (this.#arriving < this.#next) {
+      const before = this.endOf(this.#arriving);
+      if (before !== undefined && before !== endLsn) {
+        throw new ProtocolError(
+          `the transaction that ends at ${Lsn.format(before)} was received before the connection was lost, and does not come again`,
+          { offset: 0, lsn: before },
+        );
+      }
+      this.#arriving++;
+      return;
+    }
+    if (endLsn < this.#lastEnd) this.#ownEnds.set(this.#next, endLsn);
+    else this.#lastEnd = endLsn;
+    this.#ends.add(this.#lastEnd);
     this.#next++;
+    this.#arriving = this.#next;
+  }
+
+  /** The units from `unit` on, which must not be behind the frontier, come again. */
+  stepBackTo(unit: number): void {
+    this.#arriving = Math.min(unit, this.#next);
   }
 
   /** Every unit before `unit` has been given to the consumer. */
@@ -64,50 +92,54 @@ export class AckFrontier {
 
   /** Every unit before `unit` is finished. */
   finishThrough(unit: number): void {
-    const end = Math.min(unit, this.#next);
-    while (this.#first < end) this.#pass();
+    this.#passTo(Math.min(unit, this.#next));
     this.#advance();
   }
 
   /** Where a unit says that it ends, if it is not behind the frontier; `undefined` for any other. */
   endOf(unit: number): bigint | undefined {
-    return unit < this.#first || unit >= this.#next ? undefined : this.#ownEnds[unit % this.#ends.length];
+    if (unit < this.#first || unit >= this.#next) return undefined;
+    return this.#ownEnds.get(unit) ?? this.#ends.endOf(unit);
+  }
+
+  /** How far the stream was where `unit` began, which must not be behind the frontier. */
+  startOf(unit: number): bigint {
+    return unit <= this.#first ? this.#lsn : this.#ends.endOf(unit - 1);
+  }
+
+  isFinished(unit: number): boolean {
+    return unit < this.#first || (unit < this.#next && this.#ends.isFinished(unit));
   }
 
   /** One unit is finished, maybe before others. */
   finish(unit: number): void {
     if (unit < this.#first || unit >= this.#next) return;
-    this.#finished[unit % this.#ends.length] = 1;
+    this.#ends.finish(unit);
+    this.#finishedAhead = true;
     this.#advance();
   }
 
   /** Every delivered unit that ends at or before `lsn` is finished. */
   finishUpTo(lsn: bigint): void {
-    while (this.#first < this.#delivered && this.#ends[this.#first % this.#ends.length] <= lsn) this.#pass();
+    let unit = this.#first;
+    while (unit < this.#delivered && this.#ends.endOf(unit) <= lsn) unit++;
+    this.#passTo(unit);
     this.#advance();
   }
 
   #advance(): void {
-    while (this.#first < this.#next && this.#finished[this.#first % this.#ends.length] === 1) this.#pass();
+    if (!this.#finishedAhead) return;
+    let unit = this.#first;
+    while (unit < this.#next && this.#ends.isFinished(unit)) unit++;
+    this.#passTo(unit);
+    this.#finishedAhead = unit < this.#next;
   }
 
-  #pass(): void {
-    this.#lsn = this.#ends[this.#first % this.#ends.length];
-    this.#first++;
-  }
-
-  #grow(): void {
-    const size = this.#ends.length;
-    const ends = new BigUint64Array(size * 2);
-    const ownEnds = new BigUint64Array(size * 2);
-    const finished = new Uint8Array(size * 2);
-    for (let unit = this.#first; unit < this.#next; unit++) {
-      ends[unit % ends.length] = this.#ends[unit % size];
-      ownEnds[unit % ends.length] = this.#ownEnds[unit % size];
-      finished[unit % ends.length] = this.#finished[unit % size];
-    }
-    this.#ends = ends;
-    this.#ownEnds = ownEnds;
-    this.#finished = finished;
+  #passTo(unit: number): void {
+    if (unit <= this.#first) return;
+    this.#lsn = this.#ends.endOf(unit - 1);
+    if (this.#ownEnds.size > 0) for (let each = this.#first; each < unit; each++) this.#ownEnds.delete(each);
+    this.#first = unit;
+    this.#ends.dropBefore(unit);
   }
 }

@@ -1,4 +1,4 @@
-import type { Slab } from '../connection/slab.js';
+import { type Slab, SlabPool } from '../connection/slab.js';
 import { DecodeError } from '../errors.js';
 import {
   type Commit,
@@ -9,6 +9,7 @@ import {
   parseType,
 } from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
+import { encodeMessage } from '../pgoutput/encoder.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import {
   parseBeginPrepare,
@@ -26,13 +27,15 @@ import {
 import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
 import type { StretchFacts } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
+import { encodeCopyData } from '../protocol/copy-data.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
-import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
+import { encodeXLogData, XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 import type { AckFrontier } from './ack-frontier.js';
 import { BatchVersions, type VersionsOfBatch } from './batch-versions.js';
+import { type Delivered, type Fate, Redelivery } from './redelivery.js';
 import type { RelationRegistry } from './relation-registry.js';
 import { judgeBegin, judgeCommit, judgeMessage, type StopVerdict } from './stop-position.js';
-import { TransactionReplay } from './transaction-replay.js';
+import { partOf, type TransactionPart, TransactionReplay } from './transaction-replay.js';
 
 /** Message: tag, flags and LSN come before the prefix. */
 const MESSAGE_HEADER_BYTES = 10;
@@ -56,6 +59,17 @@ export interface CutBatch {
   readonly lastLsn: bigint;
   /** Whether it is the first after the connection was lost: what was being streamed then is streamed anew. */
   readonly resumed: boolean;
+  /** How often the stream had stepped back before it; what was cut before the last time is not delivered any more. */
+  readonly generation: number;
+  readonly ending: BatchEnding;
+}
+
+/** What has begun in a batch, or before, and has not ended. */
+export interface BatchEnding {
+  readonly part: TransactionPart | undefined;
+  /** Transactions that are being streamed, and the one whose block is open. */
+  readonly streamed: readonly number[];
+  readonly block: number | undefined;
 }
 
 /** Where a batch ended before a transaction that began without a position. */
@@ -100,6 +114,12 @@ export class BatchCutter {
   /** The transaction that was received half-way when the connection was lost. */
   #replay: TransactionReplay | undefined;
   #resumed = false;
+  #generation = 0;
+  /** What is delivered again after the stream has stepped back, and what becomes of the next message. */
+  #redelivery: Redelivery | undefined;
+  #fate: Fate = 'new';
+  /** The units that streamed transactions ended which are not finished. */
+  readonly #streamedUnits = new Map<number, number>();
 
   /** Of the batch that is growing. */
   #start = -1;
@@ -111,6 +131,7 @@ export class BatchCutter {
   #startUnit = 0;
   #changeCount = 0;
   #strayAborts: number[] = [];
+  #isRedelivered = false;
 
   /** Where the batch ended before a transaction that a later message is to judge, because it began without a position. */
   #unjudged: Unjudged | undefined;
@@ -147,28 +168,77 @@ export class BatchCutter {
     return this.#replay?.recordLsn;
   }
 
+  /** How often the stream has stepped back. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /**
-   * Whether the message at `[body, end)` may be passed over: before that, {@link cut} takes what came before. Whatever
-   * comes before the transaction that comes again belongs into batches as ever.
+   * Whether the message at `[body, end)`, which comes next, does not belong into the batch that is growing: then
+   * {@link cut} takes that first. It may be one that is passed over, or the first after some that are delivered again.
    */
-  mayPassOver(bytes: Buffer, body: number): boolean {
+  startsAnew(bytes: Buffer, body: number, end: number): boolean {
+    if (this.#redelivery !== undefined) return this.#judge(this.#redelivery, bytes, body, end);
     if (this.#replay === undefined) return false;
     const tag = bytes[body + XLOG_DATA_HEADER_BYTES];
     return this.#replay.begun || tag === MessageTag.begin || tag === MessageTag.beginPrepare;
   }
 
+  #judge(redelivery: Redelivery, bytes: Buffer, body: number, end: number): boolean {
+    const before = this.#fate;
+    if (redelivery.isOver) {
+      this.#redelivery = undefined;
+      this.#fate = 'new';
+    } else {
+      this.#fate = redelivery.judge(bytes, body + XLOG_DATA_HEADER_BYTES, end, this.#transaction);
+    }
+    return this.#fate !== before;
+  }
+
   /**
    * The connection was lost, and {@link cut} has taken what came. A transaction that was received half-way comes again,
-   * and its beginning is passed over. Streamed ones come again too, and are new.
+   * and its beginning is passed over. Streamed ones come again too, and are new: what came of them is taken back, by
+   * the batch that this gives.
    */
-  suspend(): void {
+  suspend(): CutBatch | undefined {
+    // One that is still to be judged has not left the cutter.
+    const isJudged = this.#unjudged === undefined;
+    const transaction = isJudged ? this.#transaction : undefined;
+    const { streamed, ...ending } = this.#ending;
+    const unjudgedXid = isJudged ? undefined : ending.block;
     if (this.#replay?.begun) {
       this.#replay.restart();
     } else if (this.#transaction !== undefined && !this.#inBlock) {
-      // One that is still to be judged has not left the cutter.
       const received = { origin: this.#hasOrigin, changes: this.#ordinal, messages: this.#messageCount };
-      this.#replay = this.#unjudged === undefined ? TransactionReplay.of(this.#transaction, received) : undefined;
+      this.#replay = isJudged ? TransactionReplay.of(this.#transaction, received) : undefined;
     }
+    this.#redelivery = undefined;
+    this.#fate = 'new';
+    this.#forgetConnection();
+    return this.#takeBack(
+      streamed.filter((xid) => xid !== unjudgedXid),
+      transaction,
+      isJudged ? ending : { part: undefined, block: undefined },
+    );
+  }
+
+  /**
+   * The same, but what the consumer was not given is to be dropped, and the units from `unit` on, which it was given in
+   * part, come again.
+   */
+  stepBack(delivered: Delivered, unit: number): CutBatch | undefined {
+    this.#generation++;
+    const { streamed, block } = delivered;
+    this.#replay = undefined;
+    this.#forgetConnection();
+    this.#frontier.stepBackTo(unit);
+    this.#redelivery = new Redelivery(delivered, this.#frontier, this.#streamedUnits);
+    this.#fate = 'new';
+    const inBlock = block === undefined ? undefined : ({ kind: 'streamed', xid: block } as const);
+    return this.#takeBack(streamed, inBlock, { part: undefined, block });
+  }
+
+  #forgetConnection(): void {
     this.#transaction = undefined;
     this.#inBlock = false;
     this.#unjudged = undefined;
@@ -178,6 +248,38 @@ export class BatchCutter {
     }
     this.#relations.dropAllStreamed();
     this.#resumed = true;
+  }
+
+  /**
+   * What a server says that rolls back streamed transactions, as it may never name them again: the end of the block that
+   * is open, and a Stream Abort for each.
+   */
+  #takeBack(
+    xids: readonly number[],
+    transaction: OpenTransaction | undefined,
+    { part, block }: Pick<BatchEnding, 'part' | 'block'>,
+  ): CutBatch | undefined {
+    if (xids.length === 0) return undefined;
+    const messages = xids.map((xid) => encodeMessage({ kind: 'streamAbort', xid, subxid: xid }));
+    if (block !== undefined) messages.unshift(encodeMessage({ kind: 'streamStop' }));
+    const header = { walStart: 0n, serverWalEnd: 0n, serverTimeUs: 0n };
+    const bytes = Buffer.concat(messages.map((message) => encodeCopyData(encodeXLogData(header, message))));
+    const slab = new SlabPool().acquire(bytes.length);
+    bytes.copy(slab.bytes);
+    this.#startTransaction = transaction;
+    this.#startOrdinal = this.#ordinal;
+    this.#startUnit = this.#frontier.nextUnit;
+    this.#isRedelivered = false;
+    const stretch = {
+      start: 0,
+      end: bytes.length,
+      firstBody: FRAME_HEADER_BYTES,
+      lastBody: FRAME_HEADER_BYTES,
+    };
+    const batch = this.#batch(slab, stretch, { versions: [], versionsFrom: [] });
+    slab.release();
+    const ending = { part, streamed: [], block: undefined };
+    return { ...batch, endsInTransaction: part !== undefined, ending };
   }
 
   /** The XLogData at `[body, end)` was received. DecodeError leaves it out of the batch. */
@@ -203,8 +305,17 @@ export class BatchCutter {
       throw locateDecodeError(error, { start: message, tag, lsn: this.#lsnAt(bytes, body, end) });
     }
     if (verdict === 'stop-before') return verdict;
-    if (this.#replay !== undefined && this.#passesOver(this.#replay, tag)) return verdict;
+    if (this.#redelivery !== undefined) {
+      const transaction = this.#transaction;
+      const begins = tag === MessageTag.begin || tag === MessageTag.beginPrepare;
+      if (begins && transaction !== undefined) this.#redelivery.begin(transaction);
+      if (this.#fate === 'pass') return this.#leaveOut(verdict);
+    } else if (this.#replay !== undefined && this.#passesOver(this.#replay, tag)) {
+      this.#unjudged = undefined;
+      return this.#leaveOut(verdict);
+    }
     if (this.#start === -1) {
+      this.#isRedelivered = this.#fate === 'again';
       this.#start = body - FRAME_HEADER_BYTES;
       this.#firstBody = body;
     }
@@ -229,10 +340,15 @@ export class BatchCutter {
     } else {
       replay.begin(transaction);
     }
-    this.#unjudged = undefined;
-    this.#changeCount = 0;
-    this.#versions.take();
     return true;
+  }
+
+  /** No batch is growing, and the message that was inspected begins none. */
+  #leaveOut(verdict: StopVerdict): StopVerdict {
+    this.#changeCount = 0;
+    this.#strayAborts = [];
+    this.#versions.take();
+    return verdict;
   }
 
   /**
@@ -262,7 +378,9 @@ export class BatchCutter {
 
   /** What lies before a transaction that is to be judged, as a batch of its own; the rest begins outside of any. */
   #batchBefore(slab: Slab, stretch: Stretch): CutBatch {
-    const batch = { ...this.#batch(slab, stretch, this.#versions.splitAt(stretch.end)), endsInTransaction: false };
+    const whole = this.#batch(slab, stretch, this.#versions.splitAt(stretch.end));
+    const ending = { ...whole.ending, part: undefined, block: undefined };
+    const batch = { ...whole, endsInTransaction: false, ending };
     this.#startTransaction = undefined;
     this.#startOrdinal = 0;
     this.#startUnit = this.#frontier.nextUnit;
@@ -290,6 +408,7 @@ export class BatchCutter {
         firstUnit: this.#startUnit,
         relations: versions,
         byteCount: end - start,
+        redelivered: this.#isRedelivered,
       },
       slab,
       start,
@@ -306,6 +425,18 @@ export class BatchCutter {
       firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
       lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
       resumed,
+      generation: this.#generation,
+      ending: this.#ending,
+    };
+  }
+
+  get #ending(): BatchEnding {
+    const transaction = this.#transaction;
+    const reached = { origin: this.#hasOrigin, changes: this.#ordinal, messages: this.#messageCount };
+    return {
+      part: transaction === undefined ? undefined : partOf(transaction, reached),
+      streamed: this.#relations.streamedXids,
+      block: transaction?.kind === 'streamed' ? transaction.xid : undefined,
     };
   }
 
@@ -371,6 +502,7 @@ export class BatchCutter {
         const commit = parseStreamCommit(bytes, start, end);
         this.#relations.commitStreamed(commit.xid);
         this.#versions.unsettle();
+        this.#endStreamed(commit.xid);
         return this.#commit(commit);
       }
       case MessageTag.streamAbort: {
@@ -393,6 +525,7 @@ export class BatchCutter {
       case MessageTag.streamPrepare: {
         const { xid, prepareEndLsn } = parsePrepare(bytes, start, end);
         this.#relations.dropStreamed(xid);
+        this.#endStreamed(xid);
         return this.#endUnit(prepareEndLsn);
       }
       case MessageTag.commitPrepared: {
@@ -465,8 +598,21 @@ export class BatchCutter {
     return this.#endUnit(commitEndLsn);
   }
 
+  /** Which unit a streamed transaction ends: should it come again, its blocks do not say. */
+  #endStreamed(xid: number): void {
+    const units = this.#streamedUnits;
+    const { nextUnit, firstUnfinished } = this.#frontier;
+    for (const [other, unit] of units) {
+      if (unit >= firstUnfinished) break;
+      units.delete(other);
+    }
+    units.delete(xid);
+    units.set(xid, nextUnit);
+  }
+
   #endUnit(endLsn: bigint): StopVerdict {
     this.#replay?.end(endLsn);
+    this.#redelivery?.end(endLsn);
     this.#frontier.receive(endLsn);
     return this.#stopLsn === undefined ? 'go-on' : judgeCommit(endLsn, this.#stopLsn);
   }
@@ -476,6 +622,7 @@ export class BatchCutter {
     const verdict = this.#stopLsn === undefined ? 'go-on' : judgeMessage(lsn, this.#stopLsn);
     if (verdict === 'stop-before') return verdict;
     this.#replay?.end(lsn);
+    this.#redelivery?.end(lsn);
     this.#frontier.receive(lsn);
     return verdict;
   }

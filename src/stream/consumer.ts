@@ -6,6 +6,7 @@ import type { WalEvent } from '../pgoutput/event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { ConsumerPlace } from './consumer-place.js';
 import type { Decoded } from './decode-pipeline.js';
+import type { DeliveredMark } from './delivered-mark.js';
 import type { Intake } from './intake.js';
 import type { RawMessage } from './raw-batch.js';
 import type { TransactionAssembler, TransactionItem } from './transaction-assembler.js';
@@ -42,6 +43,8 @@ export class Consumer {
   readonly #intake: Intake;
   readonly #life: StreamLife;
   readonly #finishesUnits: boolean;
+  /** Kept when what is not acknowledged is delivered again. */
+  readonly #mark: DeliveredMark | undefined;
   #style: ConsumerStyle | undefined;
   /** Where the consumer is; `undefined` between two batches. */
   #place: ConsumerPlace | undefined;
@@ -56,10 +59,11 @@ export class Consumer {
   #eventsToClockCheck = 0;
 
   /** With `ack: 'auto'` coming back finishes the units before. */
-  constructor(intake: Intake, life: StreamLife, ack: 'auto' | 'manual') {
+  constructor(intake: Intake, life: StreamLife, ack: 'auto' | 'manual', mark: DeliveredMark | undefined) {
     this.#intake = intake;
     this.#life = life;
     this.#finishesUnits = ack === 'auto';
+    this.#mark = mark;
   }
 
   /** Units of acknowledgement that the consumer was given. */
@@ -168,7 +172,7 @@ export class Consumer {
       try {
         for (;;) {
           if ((await this.#advance({})) === 'ended') return DONE;
-          if (this.#style === 'batches') return { done: false, value: this.#place?.decoded.batch as T };
+          if (this.#style === 'batches') return this.#wholeBatch() as IteratorResult<T>;
           const result = nextInBatch();
           if (!result.done) return result;
         }
@@ -205,7 +209,26 @@ export class Consumer {
     if (this.#finishesUnits) frontier.finishThrough(place.unitsPassed);
     this.#assembler?.forget(frontier.firstUnfinished);
     if (this.#drain !== undefined && !place.inTransaction) return DONE;
-    return place.next();
+    const mark = this.#mark;
+    if (mark === undefined) return place.next();
+    // What came before the stream stepped back comes again.
+    if (this.#intake.isStale(place.decoded)) return DONE;
+    const result = place.next();
+    if (!result.done) this.#note(mark, result.value, place.unitsPassed);
+    return result;
+  }
+
+  /** Keeps in mind what the consumer is given. */
+  #note(mark: DeliveredMark, item: WalEvent | RawMessage | TransactionItem, unitsPassed: number): void {
+    if (this.#style === 'transactions') mark.reach(unitsPassed);
+    else if (this.#style === 'raw') mark.raw(item as RawMessage, unitsPassed);
+    else mark.event(item as WalEvent, unitsPassed);
+  }
+
+  #wholeBatch(): IteratorResult<unknown> {
+    const decoded = this.#place?.decoded;
+    if (decoded !== undefined) this.#mark?.batch(decoded.cut);
+    return { done: false, value: decoded?.batch };
   }
 
   /** Finishes the current batch and takes the next. */
@@ -223,7 +246,12 @@ export class Consumer {
       if (await this.#restWhenDue()) continue;
       const taken = this.#intake.take();
       if (taken !== undefined) {
-        this.#place = await this.#enterBatch(taken);
+        const place = await this.#enterBatch(taken);
+        if (this.#intake.isStale(taken)) {
+          this.#intake.finishBatch(taken);
+          continue;
+        }
+        this.#place = place;
         return 'taken';
       }
       const { ended } = queue;
@@ -289,7 +317,7 @@ export class Consumer {
     const { frontier } = this.#intake;
     if (this.#finishesUnits) frontier.finishThrough(place.unitsPassed);
     else frontier.deliverThrough(place.unitsPassed);
-    this.#leftInTransaction = place.inTransaction;
+    this.#leftInTransaction = place.inTransaction && !this.#intake.isStale(place.decoded);
     this.#place = undefined;
     this.#intake.finishBatch(place.decoded);
   }

@@ -31,10 +31,16 @@ export class DeliveryQueue<T> {
   /** The sequence ends now: what has not been taken is dropped and given back. */
   abort(error: unknown): T[] {
     this.#end = { error };
+    const dropped = this.clear();
+    this.wake();
+    return dropped;
+  }
+
+  /** What has not been taken is dropped and given back; the sequence goes on. */
+  clear(): T[] {
     const dropped = this.#items.splice(this.#head);
     this.#items.length = 0;
     this.#head = 0;
-    this.wake();
     return dropped;
   }
 

@@ -20,18 +20,23 @@ import { AckFrontier } from './ack-frontier.js';
 import { BatchCutter, type CutBatch } from './batch-cutter.js';
 import { BATCH_OVERHEAD_BYTES, batchTargetBytes, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
+import type { DeliveredMark } from './delivered-mark.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
 import { IdleAck } from './idle-ack.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
+import { stepBackUnit } from './redelivery.js';
 import { RelationRegistry } from './relation-registry.js';
 import type { ResumePosition } from './resume-point.js';
+import { ShutdownProbe } from './shutdown-probe.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 import type { StreamReporter } from './stream-reporter.js';
 
 /** How long the server may take to end the COPY after we did. */
 const FINISH_TIMEOUT_MS = 2_000;
+/** A consumer that takes nothing for so long may keep a server from shutting down, which is asked so often. */
+const HELD_CHECK_MS = 5_000;
 const LIVENESS_CHECKS_PER_TIMEOUT = 8;
 /** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
 const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
@@ -74,10 +79,18 @@ export class Intake implements StreamReceiver {
   #readsBefore = 0;
   /** Decides whether the stream goes on after its connection was lost. */
   readonly #onLost: (error: unknown) => boolean;
+  /** What the consumer was given, when that is to come again unless it was acknowledged. */
+  readonly #delivered: DeliveredMark | undefined;
+  /** Where the next connection goes on. */
+  #resumeLsn = 0n;
   /** How a connection ended that was not attached yet. */
   #endedEarly: { readonly error: unknown } | undefined;
   #shutdown = new ShutdownWatch(0);
   #replyTimer: NodeJS.Timeout | undefined;
+  readonly #shutdownProbe: ShutdownProbe;
+  #heldTimer: NodeJS.Timeout | undefined;
+  /** Since when reading has been held without a break. */
+  #heldSince: number | undefined;
 
   #heardAt = performance.now();
   /** Doubles with each silence that ends a connection before it got on: the server may be at something large. */
@@ -93,11 +106,21 @@ export class Intake implements StreamReceiver {
   readonly #idleAck: IdleAck | undefined;
   readonly #reporter: StreamReporter;
 
-  /** `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}. */
-  constructor(options: ResolvedStreamOptions, reporter: StreamReporter, onLost: (error: unknown) => boolean) {
+  /**
+   * `onLost` says whether the loss of the connection is not the end: then {@link attach} follows, or {@link end}.
+   * `delivered`, when what was delivered and not acknowledged is to come again then, says what that is.
+   */
+  constructor(
+    options: ResolvedStreamOptions,
+    reporter: StreamReporter,
+    onLost: (error: unknown) => boolean,
+    delivered: DeliveredMark | undefined,
+  ) {
     this.#options = options;
     this.#reporter = reporter;
     this.#onLost = onLost;
+    this.#delivered = delivered;
+    this.#shutdownProbe = new ShutdownProbe(options.connection, (host) => this.#leaveShutdown(host));
     this.#livenessTimeoutMs = options.livenessTimeoutMs;
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, reporter, this.#onDecoded);
@@ -157,10 +180,9 @@ export class Intake implements StreamReceiver {
 
   /** Where a new connection goes on. */
   get resumePosition(): ResumePosition {
-    const { lastReceivedLsn } = this.frontier;
     return {
-      lsn: maxLsn(lastReceivedLsn, this.#reported.flush),
-      receivedLsn: lastReceivedLsn,
+      lsn: this.#resumeLsn,
+      receivedLsn: this.frontier.lastReceivedLsn,
       partLsn: this.#cutter.replayLsn,
     };
   }
@@ -188,20 +210,49 @@ export class Intake implements StreamReceiver {
     this.#checkedAt = this.#heardAt;
     this.#replyRequested = false;
     this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#livenessIntervalMs);
+    this.#heldTimer = setInterval(() => this.#checkHeld(), HELD_CHECK_MS);
     const ended = this.#endedEarly;
     this.#endedEarly = undefined;
     if (ended !== undefined) this.onEnd(ended.error);
   }
 
-  /** The connection is gone and another will follow: what came is kept, what comes again is passed over. */
+  /**
+   * The connection is gone and another will follow: what came is kept, what comes again is passed over; or the stream
+   * steps back to what is not acknowledged.
+   */
   #suspend(): void {
     this.#cut();
-    this.#cutter.suspend();
+    const delivered = this.#mode === undefined ? undefined : this.#delivered;
+    const unit = delivered && stepBackUnit(delivered, this.frontier, this.#options.ack);
+    const taken =
+      delivered === undefined || unit === undefined ? this.#cutter.suspend() : this.#stepBack(delivered, unit);
+    if (taken !== undefined) this.#sendOn(taken);
+    this.#resumeLsn = maxLsn(this.frontier.startOf(this.frontier.nextUnit), this.#reported.flush);
     this.#slab = undefined;
     this.#bytesBefore = this.bytesReceived;
     this.#readsBefore = this.reads;
     this.#copy = undefined;
+    this.#heldSince = undefined;
+    void this.#shutdownProbe.rest();
     this.#keepalive = 0n;
+  }
+
+  #stepBack(delivered: DeliveredMark, unit: number): CutBatch | undefined {
+    const taken = this.#cutter.stepBack(delivered, unit);
+    delivered.stepBack();
+    for (const decoded of this.queue.clear()) this.#drop(decoded);
+    return taken;
+  }
+
+  /** Whether the stream has stepped back since this was received. */
+  isStale(decoded: Decoded): boolean {
+    return decoded.cut.generation !== this.#cutter.generation;
+  }
+
+  /** Nobody takes it any more. */
+  #drop(decoded: Decoded): void {
+    this.#batchesAhead--;
+    this.#inFlightBytes -= decoded.cut.position.byteCount + BATCH_OVERHEAD_BYTES;
   }
 
   /** What the consumer wants of batches; said once. */
@@ -268,7 +319,7 @@ export class Intake implements StreamReceiver {
     this.#stopTimers();
     for (const cut of this.#undecided.splice(0)) cut.slab.release();
     this.sendStatus(false);
-    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close()]);
+    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close(), this.#shutdownProbe.rest()]);
   }
 
   learnTypes(types: readonly TypeDescriptor[]): void {
@@ -349,6 +400,7 @@ export class Intake implements StreamReceiver {
   #stopTimers(): void {
     clearInterval(this.#feedbackTimer);
     clearInterval(this.#livenessTimer);
+    clearInterval(this.#heldTimer);
     clearTimeout(this.#replyTimer);
     this.#replyTimer = undefined;
   }
@@ -366,9 +418,9 @@ export class Intake implements StreamReceiver {
 
   #onXLogData(bytes: Buffer, start: number, end: number): void {
     this.#shutdown.reset();
-    if (this.#cutter.mayPassOver(bytes, start)) this.#cut();
     let verdict: StopVerdict;
     try {
+      if (this.#cutter.startsAnew(bytes, start, end)) this.#cut();
       verdict = this.#cutter.add(bytes, start, end);
     } catch (error) {
       this.end(error);
@@ -405,14 +457,29 @@ export class Intake implements StreamReceiver {
           this.sendStatus(false);
         }, SHUTDOWN_REPLY_DELAY_MS);
         return;
-      case 'leave': {
-        const host = this.#copy?.host ?? '';
-        this.sendStatus(false);
-        this.#copy?.destroy();
-        const message = `${host} is shutting down, and waits for what is not acknowledged`;
-        this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
+      case 'leave':
+        this.#leaveShutdown(this.#copy?.host ?? '');
         return;
-      }
+    }
+  }
+
+  /** The server cannot stop before this connection ends. */
+  #leaveShutdown(host: string): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    this.sendStatus(false);
+    copy.destroy();
+    const message = `${host} is shutting down, and waits for what is not acknowledged`;
+    this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
+  }
+
+  #checkHeld(): void {
+    const copy = this.#copy;
+    if (copy === undefined || this.#stopped) return;
+    if (this.#heldSince !== undefined && performance.now() - this.#heldSince >= HELD_CHECK_MS) {
+      this.#shutdownProbe.ask(copy.host);
+    } else {
+      void this.#shutdownProbe.rest();
     }
   }
 
@@ -453,6 +520,11 @@ export class Intake implements StreamReceiver {
   }
 
   readonly #onDecoded = (decoded: Decoded): void => {
+    if (this.isStale(decoded)) {
+      this.#drop(decoded);
+      this.#endWhenDecoded();
+      return;
+    }
     this.#reporter.batch(decoded.cut);
     this.queue.push(decoded);
     if (decoded.error !== undefined) {
@@ -470,10 +542,12 @@ export class Intake implements StreamReceiver {
     if (shouldRead(this.inFlightBytes, this.#options.maxInFlightBytes, !copy.held)) {
       if (copy.held) {
         copy.release();
+        this.#heldSince = undefined;
         this.#heardAt = performance.now();
       }
     } else {
       copy.hold();
+      this.#heldSince ??= performance.now();
     }
   }
 

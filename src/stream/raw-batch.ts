@@ -15,6 +15,8 @@ export interface RawMessage {
   readonly serverTimeUs: bigint;
   /** The message, from its type byte on. */
   readonly data: Buffer;
+  /** Whether it was delivered before, on an earlier connection; see `retry.redeliver`. Never in a streamed block. */
+  readonly redelivered: boolean;
 }
 
 /** Undecoded messages that arrived together. */
@@ -22,16 +24,18 @@ export class RawBatch implements Iterable<RawMessage> {
   readonly #bytes: Buffer;
   readonly #firstUnit: number;
   readonly #startsIn: OpenTransaction['kind'] | undefined;
+  readonly #redelivered: boolean;
 
   /** Copies the bytes: the slab goes back to the reader. */
   constructor(cut: CutBatch) {
     this.#bytes = Buffer.from(cut.slab.bytes.subarray(cut.start, cut.end));
     this.#firstUnit = cut.position.firstUnit;
     this.#startsIn = cut.transaction?.kind;
+    this.#redelivered = cut.position.redelivered ?? false;
   }
 
   [Symbol.iterator](): RawCursor {
-    return new RawCursor(this.#bytes, this.#firstUnit, this.#startsIn);
+    return new RawCursor(this.#bytes, this.#firstUnit, this.#startsIn, this.#redelivered);
   }
 }
 
@@ -42,9 +46,11 @@ export class RawCursor implements IterableIterator<RawMessage> {
   #unit: number;
   #inTransaction: boolean;
   #inBlock: boolean;
+  readonly #redelivered: boolean;
 
-  constructor(bytes: Buffer, firstUnit: number, startsIn: OpenTransaction['kind'] | undefined) {
+  constructor(bytes: Buffer, firstUnit: number, startsIn: OpenTransaction['kind'] | undefined, redelivered: boolean) {
     this.#bytes = bytes;
+    this.#redelivered = redelivered;
     this.#unit = firstUnit;
     this.#inBlock = startsIn === 'streamed';
     this.#inTransaction = startsIn !== undefined && !this.#inBlock;
@@ -70,7 +76,9 @@ export class RawCursor implements IterableIterator<RawMessage> {
       this.#at = at + 1 + bytes.readUInt32BE(at + 1);
       if (bytes[at] !== COPY_DATA || bytes[body] !== XLOG_DATA_TAG) continue;
       const data = bytes.subarray(body + XLOG_DATA_HEADER_BYTES, this.#at);
+      const { inTransaction, unitsPassed } = this;
       this.#pass(data);
+      const isCommitted = inTransaction || this.inTransaction || this.unitsPassed > unitsPassed;
       return {
         done: false,
         value: {
@@ -78,6 +86,7 @@ export class RawCursor implements IterableIterator<RawMessage> {
           serverWalEnd: bytes.readBigUInt64BE(body + 9),
           serverTimeUs: bytes.readBigInt64BE(body + 17),
           data,
+          redelivered: this.#redelivered && isCommitted,
         },
       };
     }

@@ -23,6 +23,8 @@ interface Described {
   readonly byteCount: number;
 }
 
+const NONE: readonly number[] = [];
+
 type Scope = Map<number, Described>;
 
 /**
@@ -102,6 +104,11 @@ export class RelationRegistry {
   /** Whether anything of the transaction was streamed, and it has not ended. */
   isStreamed(xid: number): boolean {
     return this.#streamed.has(xid);
+  }
+
+  /** The transactions that are being streamed. */
+  get streamedXids(): readonly number[] {
+    return this.#streamed.size === 0 ? NONE : [...this.#streamed.keys()];
   }
 
   /** Stream Start. */

@@ -1,4 +1,7 @@
-/** Figures of a stream, at the moment they are asked for. Counters start at 0 when the stream starts. */
+/**
+ * Figures of a stream, at the moment they are asked for. Counters start at 0 when the stream starts. When it has ended and
+ * is closed, those of that moment for good: what was counted, not connected, nothing in flight, rates and read delay 0.
+ */
 export interface WalStreamStats {
   readonly uptimeMs: number;
   /** Bytes read from the server, protocol overhead included. */
@@ -7,6 +10,8 @@ export interface WalStreamStats {
   readonly changesReceived: number;
   /** Transactions and stand-alone messages received. */
   readonly unitsReceived: number;
+  /** Of those, the ones that are not acknowledged yet, or not in the run that is: each costs 4 bytes until it is. */
+  readonly unitsUnacknowledged: number;
   /** The rates of the last seconds. */
   readonly bytesPerSecond: number;
   readonly changesPerSecond: number;

@@ -2,6 +2,7 @@ import { ProtocolError } from '../errors.js';
 import { ChangeCursor, type Stretch } from '../pgoutput/change-cursor.js';
 import type { Origin } from '../pgoutput/control-message.js';
 import type { CommitEvent, MessageEvent } from '../pgoutput/event.js';
+import { markRedelivered } from '../pgoutput/event-base.js';
 import { EVENT_WORDS } from '../pgoutput/packed-batch.js';
 import type {
   CommitPreparedEvent,
@@ -34,6 +35,8 @@ class PartialTransaction {
   /** Subtransactions that were rolled back. */
   readonly rolledBack = new Set<number>();
   origin: Origin | undefined;
+  /** Whether it was delivered before. */
+  redelivered = false;
 
   constructor(xid: number) {
     this.xid = xid;
@@ -110,9 +113,13 @@ export class TransactionAssembler {
 
   /** Removes from disk what was delivered before `unit`: it is acknowledged. */
   forget(unit: number): void {
-    while (this.#delivered.length > 0 && this.#delivered[0].unit < unit) {
-      const { store } = this.#delivered[0];
-      this.#delivered.shift();
+    // What is delivered again comes after others.
+    for (let at = 0; at < this.#delivered.length; ) {
+      if (this.#delivered[at].unit >= unit) {
+        at++;
+        continue;
+      }
+      const [{ store }] = this.#delivered.splice(at, 1);
       // What cannot be removed now cannot be at the end either, which says so.
       this.#working = this.#working.then(() => store.remove()).catch(() => {});
     }
@@ -152,6 +159,7 @@ export class TransactionAssembler {
       // The boundary itself is one event.
       this.#keep({ events, from, to: boundary === undefined ? cursor.at : cursor.at - EVENT_WORDS });
       if (boundary === undefined) return items;
+      if (batch.redelivered) markRedelivered(boundary);
       const item = this.#pass(boundary);
       if (item !== undefined) items.push(item);
     }
@@ -249,6 +257,7 @@ export class TransactionAssembler {
     if (partial === undefined) {
       throw new ProtocolError(`the end of a transaction that has not begun: ${end.kind}`, { offset: 0, lsn: end.lsn });
     }
+    partial.redelivered = end.redelivered;
     const unit = acknowledgementUnit(end);
     if (partial.store.spilled && unit !== undefined) this.#delivered.push({ unit, store: partial.store });
     return partial;

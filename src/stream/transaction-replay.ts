@@ -11,6 +11,13 @@ export interface ReceivedPart {
   readonly messages: number;
 }
 
+/** Which transaction, and how far it came. */
+export interface TransactionPart extends ReceivedPart {
+  /** LSN of its commit or prepare record. */
+  readonly recordLsn: bigint;
+  readonly xid: number;
+}
+
 /**
  * Passes over the beginning of a transaction that was received half-way when the connection was lost: it comes again,
  * message by message as before, only that relations and types may be described elsewhere in it. When it does not come
@@ -34,16 +41,12 @@ export class TransactionReplay {
 
   /** `undefined` for a streamed transaction, which comes again as a new one. */
   static of(transaction: OpenTransaction, received: ReceivedPart): TransactionReplay | undefined {
-    switch (transaction.kind) {
-      case 'committed':
-        return new TransactionReplay(transaction.begin.commitLsn, transaction.begin.xid, received);
-      case 'prepared':
-        return new TransactionReplay(transaction.prepared.prepareLsn, transaction.prepared.xid, received);
-      case 'streamed':
-        return undefined;
-      default:
-        return transaction satisfies never;
-    }
+    const part = partOf(transaction, received);
+    return part === undefined ? undefined : TransactionReplay.from(part);
+  }
+
+  static from(part: TransactionPart): TransactionReplay {
+    return new TransactionReplay(part.recordLsn, part.xid, part);
   }
 
   /** Whether the transaction comes again now. */
@@ -113,5 +116,20 @@ export class TransactionReplay {
       `the transaction at ${Lsn.format(lsn)} was received half-way before the connection was lost, and does not come again as it was`,
       { offset: 0, lsn },
     );
+  }
+}
+
+/** `undefined` for a streamed transaction: its blocks come in another form each time. */
+export function partOf(transaction: OpenTransaction, received: ReceivedPart): TransactionPart | undefined {
+  const { origin, changes, messages } = received;
+  switch (transaction.kind) {
+    case 'committed':
+      return { recordLsn: transaction.begin.commitLsn, xid: transaction.begin.xid, origin, changes, messages };
+    case 'prepared':
+      return { recordLsn: transaction.prepared.prepareLsn, xid: transaction.prepared.xid, origin, changes, messages };
+    case 'streamed':
+      return undefined;
+    default:
+      return transaction satisfies never;
   }
 }

@@ -3,7 +3,7 @@ import { Lsn } from '../lsn.js';
 import { ChangeCursor, type ChangeEvent } from '../pgoutput/change-cursor.js';
 import type { Origin } from '../pgoutput/control-message.js';
 import type { CommitEvent } from '../pgoutput/event.js';
-import type { EventJson } from '../pgoutput/event-base.js';
+import { type EventJson, markRedelivered } from '../pgoutput/event-base.js';
 import { type JsonValue, jsonFromLsn } from '../pgoutput/event-json.js';
 import type { PrepareEvent, StreamPrepareEvent } from '../pgoutput/prepared-event.js';
 import type { StreamCommitEvent } from '../pgoutput/stream-event.js';
@@ -19,6 +19,8 @@ export interface ReceivedTransaction {
   /** Subtransactions that were rolled back. */
   readonly rolledBack: ReadonlySet<number>;
   readonly origin: Origin | undefined;
+  /** Whether it was delivered before. */
+  readonly redelivered: boolean;
 }
 
 /**
@@ -52,18 +54,28 @@ export class TransactionChanges<Tables extends object = AnyTables>
         option: 'changes',
       });
     }
-    const { store, rolledBack } = this.#received;
-    return new ChangeCursor<Tables>(this.#context, rolledBack, store.inMemory);
+    const { store, rolledBack, redelivered } = this.#received;
+    const Cursor = redelivered ? RedeliveredChangeCursor : ChangeCursor;
+    return new Cursor<Tables>(this.#context, rolledBack, store.inMemory);
   }
 
   /** SpillError when the file with the changes cannot be read or is not as it was written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ChangeEvent<Tables>, void, undefined> {
-    const { store, rolledBack } = this.#received;
-    const cursor = new ChangeCursor<Tables>(this.#context, rolledBack, []);
+    const { store, rolledBack, redelivered } = this.#received;
+    const Cursor = redelivered ? RedeliveredChangeCursor : ChangeCursor;
+    const cursor = new Cursor<Tables>(this.#context, rolledBack, []);
     for await (const stretch of store.read()) {
       cursor.enter(stretch);
       for (let step = cursor.next(); !step.done; step = cursor.next()) yield step.value;
     }
+  }
+}
+
+class RedeliveredChangeCursor<Tables extends object = AnyTables> extends ChangeCursor<Tables> {
+  override next(): IteratorResult<ChangeEvent<Tables>, undefined> {
+    const result = super.next();
+    if (!result.done) markRedelivered(result.value);
+    return result;
   }
 }
 
@@ -90,6 +102,7 @@ export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
     this.commitTime = commit.commitTime;
     this.origin = received.origin;
     this.changes = new TransactionChanges(received, { kind: 'committed', begin: this });
+    if (received.redelivered) markRedelivered(this);
   }
 
   override get kind(): 'transaction' {
@@ -141,6 +154,7 @@ export class PreparedTransaction<Tables extends object = AnyTables> extends Unit
     this.prepareTime = prepare.prepareTime;
     this.origin = received.origin;
     this.changes = new TransactionChanges(received, { kind: 'prepared', prepared: this });
+    if (received.redelivered) markRedelivered(this);
   }
 
   override get kind(): 'prepared' {

@@ -14,6 +14,7 @@ import type { AnyTables, TableTypes } from '../pgoutput/table-types.js';
 import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
+import { DeliveredMark } from './delivered-mark.js';
 import { Intake } from './intake.js';
 import { LagProbe } from './lag-probe.js';
 import { type OpenStream, openStream } from './open-stream.js';
@@ -63,16 +64,18 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   #sampler: NodeJS.Timeout | undefined;
 
   #over = false;
+  #lastStats: WalStreamStats | undefined;
   /** What an abort is to be reported with, when the consumer comes back. */
   #abortReason: { readonly reason: unknown } | undefined;
 
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link start}. */
   constructor(options: WalStreamOptions) {
     this.#options = resolveStreamOptions(options);
+    const mark = this.#options.retry.redeliver ? new DeliveredMark() : undefined;
     this.#reporter = new StreamReporter(this.#options.slot.name, this.#options.logger);
-    this.#intake = new Intake(this.#options, this.#reporter, (error) => this.#onLost(error));
+    this.#intake = new Intake(this.#options, this.#reporter, (error) => this.#onLost(error), mark);
     this.#reconnector = new Reconnector(this.#options.retry, this.#reporter);
-    this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack);
+    this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack, mark);
     this.#lagProbe = new LagProbe(this.#options.connection);
   }
 
@@ -168,8 +171,12 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     return this.#options.slot.name;
   }
 
-  /** Figures of this moment. */
+  /** Figures of this moment; after the end, those of the end. */
   stats(): WalStreamStats {
+    return this.#lastStats ?? this.#stats();
+  }
+
+  #stats(): WalStreamStats {
     const intake = this.#intake;
     const { copy, pipeline, frontier } = intake;
     const { bytesReceived } = intake;
@@ -183,7 +190,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       uptimeMs: this.#startedAt === 0 ? 0 : performance.now() - this.#startedAt,
       bytesReceived,
       changesReceived: intake.changesReceived,
-      unitsReceived: frontier.nextUnit,
+      unitsReceived: frontier.received,
+      unitsUnacknowledged: frontier.unfinished,
       bytesPerSecond,
       changesPerSecond,
       reads: intake.reads,
@@ -360,6 +368,14 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
     } finally {
       await this.#consumer.close();
+      this.#lastStats = {
+        ...this.#stats(),
+        bytesPerSecond: 0,
+        changesPerSecond: 0,
+        readDelayMs: 0,
+        inFlightBytes: 0,
+        inFlightBatches: 0,
+      };
       this.#reporter.ended(error);
     }
   }

@@ -19,6 +19,12 @@ export const COPY_BOTH: Buffer = backendMessage('W', (body) => {
   body.uint16(0, 'columnCount');
 });
 
+/** CopyOutResponse: 'H' length:Int32 format:Int8 columnCount:Int16 */
+export const COPY_OUT: Buffer = backendMessage('H', (body) => {
+  body.uint8(0, 'format');
+  body.uint16(0, 'columnCount');
+});
+
 export function backendMessage(tag: string, write: (body: ByteWriter) => void = () => {}): Buffer {
   const writer = new ByteWriter();
   write(writer);

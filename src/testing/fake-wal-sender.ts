@@ -22,15 +22,16 @@ const MAX_FEEDBACK_KEPT = 100_000;
 const MAX_STATEMENTS_KEPT = 10_000;
 
 /** How a recording is replayed; the rest is as in {@link FakeWalSenderOptions}. */
-export interface ReplayOptions extends Omit<FakeWalSenderOptions, 'wal'> {
+export interface ReplayOptions extends Omit<FakeWalSenderOptions, 'wal' | 'backup'> {
   /** Default `messages`; see {@link RecordedWal}. */
   readonly pace?: ReplayPace;
 }
 
 /**
  * A server that speaks just enough of PostgreSQL for clients of logical replication: start-up, TLS, authentication,
- * IDENTIFY_SYSTEM, slots, START_REPLICATION and feedback. It sends what a {@link WalTape}, a recording or a script
- * gives it, and goes wrong when told to. One process, no files; gone with `await using`.
+ * IDENTIFY_SYSTEM, slots, START_REPLICATION and feedback; and of base backups: BASE_BACKUP. It sends what a
+ * {@link WalTape}, a recording, a {@link FakeBackup} or a script gives it, and goes wrong when told to. One process, no
+ * files; gone with `await using`.
  *
  * A slot remembers what was confirmed, so that the next connection goes on from there. SQL that it does not know gets
  * an error 42601.

@@ -41,6 +41,11 @@ export class FaultWriter {
     this.#socket = socket;
   }
 
+  /** Whether what `from: 'stream'` counts has begun. */
+  get inStream(): boolean {
+    return this.#streamBytes !== undefined;
+  }
+
   /** What `from: 'stream'` counts begins here. */
   beginStream(): void {
     this.#streamBytes = 0;

@@ -10,7 +10,8 @@ export type FaultPosition =
 interface Placed {
   readonly at: FaultPosition;
   /**
-   * What is counted, from 0: bytes and messages from right after CopyBothResponse on (`stream`, the default), or from
+   * What is counted, from 0: bytes and messages from right after CopyBothResponse, or the first CopyOutResponse of a
+   * backup, on (`stream`, the default), or from
    * the first byte that the server sends on a connection (`connection`).
    */
   readonly from?: 'stream' | 'connection';

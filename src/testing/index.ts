@@ -3,6 +3,7 @@
  *
  *   FakeWalSender   a server on a socket that streams what it is given, and goes wrong when told to
  *   WalTape         WAL made for a test: tables, transactions, messages, prepared transactions
+ *   FakeBackup      a base backup made for a test, or of recorded archives
  *   Fault           what goes wrong: cut, stall, freeze, corrupt, refuse, wrong lengths, small pieces
  *
  * @example
@@ -39,14 +40,27 @@
  * with its last message: an idle stretch of WAL after that is not in it. A recording holds the rows of its tables: treat
  * it as their data.
  *
+ * `backup: new FakeBackup({ base: { files } })` answers BASE_BACKUP, in the form of the sender's `serverVersion`; faults
+ * count from its COPY on.
+ *
  * It is a fake: nothing is decoded from WAL, publications have no tables, SQL is answered by recognition (give
- * `answerQuery` for more), replication is logical only, and values are text even to clients that ask for binary.
+ * `answerQuery` for more), replication is logical only (so a backup's WAL comes with it, `walMethod: 'fetch'`, or not at
+ * all), and values are text even to clients that ask for binary.
  */
 export { ConfigurationError } from '../errors.js';
 export type { Relation, RelationColumn, ReplicaIdentity } from '../pgoutput/relation.js';
 export { TupleValue } from '../pgoutput/tuple-value.js';
 export { UNCHANGED } from '../types/unchanged.js';
 export type { FakeResult } from './backend-bytes.js';
+export type { BackupRequest, BackupScript, BackupSource, BackupStep, BackupSteps } from './backup-step.js';
+export {
+  type ArchiveContent,
+  type BackupFiles,
+  type BackupParts,
+  FakeBackup,
+  type FakeBackupOptions,
+  type FakeTablespace,
+} from './fake-backup.js';
 export { FakeSlot, type FakeSlotOptions } from './fake-slot.js';
 export { FakeWalSender, type ReplayOptions } from './fake-wal-sender.js';
 export type { CorruptFault, Fault, FaultPosition, RefuseFault, SliceFault } from './fault.js';
@@ -55,6 +69,7 @@ export type { AnswerQuery, FakeTls, FakeWalSenderOptions, WalScript } from './se
 export type { Feedback } from './sender-session.js';
 export { emitMessage, type Savepoint, type SingleChange, savepoint, type TapeChange, truncate } from './tape-change.js';
 export { type RelationDefinition, TapeRelation, type TapeRow, type TapeType, type TapeValue } from './tape-relation.js';
+export type { TarEntry } from './tar-archive.js';
 export type {
   BytesStep,
   KeepaliveStep,

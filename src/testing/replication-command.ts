@@ -8,6 +8,7 @@ import { Lsn } from '../lsn.js';
  *   DROP_REPLICATION_SLOT name [WAIT]
  *   START_REPLICATION [SLOT name] [LOGICAL | PHYSICAL] X/Y [(name ['value'], ...)]
  *   SHOW name
+ *   BASE_BACKUP keywords | (name [value], ...)
  *
  * https://www.postgresql.org/docs/current/protocol-replication.html
  */
@@ -30,7 +31,8 @@ export type ReplicationCommand =
       readonly startLsn: bigint;
       readonly options: Readonly<Record<string, string>>;
     }
-  | { readonly kind: 'show'; readonly setting: string };
+  | { readonly kind: 'show'; readonly setting: string }
+  | { readonly kind: 'baseBackup'; readonly options: Readonly<Record<string, string>> };
 
 const NAME = '("(?:[^"]|"")+"|[\\w.]+)';
 const IDENTIFY = /^IDENTIFY_SYSTEM$/i;
@@ -41,6 +43,16 @@ const START = new RegExp(
   'is',
 );
 const SHOW = new RegExp(`^SHOW\\s+${NAME}$`, 'i');
+const BACKUP = /^BASE_BACKUP\b\s*(?:\((.*)\)|(.*))$/is;
+const BACKUP_OPTION = /\s*([A-Z_]+)(?:\s+(?:'((?:[^']|'')*)'|(\w+)))?\s*(?:,|$)/giy;
+/** Of 14: only literals and numbers are values. */
+const BACKUP_KEYWORD = /([A-Z_]+)(?:\s+(?:'((?:[^']|'')*)'|(\d+)))?\s*/giy;
+/** What the keywords of 14 are called since. */
+const BACKUP_SYNONYMS: Readonly<Record<string, readonly [string, string]>> = {
+  FAST: ['CHECKPOINT', 'fast'],
+  NOWAIT: ['WAIT', 'false'],
+  NOVERIFY_CHECKSUMS: ['VERIFY_CHECKSUMS', 'false'],
+};
 const OPTION = new RegExp(`\\s*${NAME}(?:\\s+'((?:[^']|'')*)')?\\s*(?:,|$)`, 'gy');
 
 /** `undefined` for SQL, for physical replication, and for commands that a fake sender does not know. */
@@ -65,6 +77,8 @@ export function parseReplicationCommand(text: string): ReplicationCommand | unde
   if (startName !== undefined && position !== undefined) {
     return { kind: 'start', slot: unquoted(startName), startLsn: Lsn.parse(position), options: parseOptions(options) };
   }
+  const backup = BACKUP.exec(text);
+  if (backup !== null) return { kind: 'baseBackup', options: backupOptions(backup[1], backup[2]) };
   const [, setting] = SHOW.exec(text) ?? [];
   return setting === undefined ? undefined : { kind: 'show', setting: unquoted(setting) };
 }
@@ -72,6 +86,17 @@ export function parseReplicationCommand(text: string): ReplicationCommand | unde
 function parseOptions(text: string): Record<string, string> {
   const options: Record<string, string> = {};
   for (const [, name = '', value = ''] of text.matchAll(OPTION)) options[unquoted(name)] = value.replaceAll("''", "'");
+  return options;
+}
+
+function backupOptions(list: string | undefined, keywords = ''): Record<string, string> {
+  const options: Record<string, string> = {};
+  const found = list?.matchAll(BACKUP_OPTION) ?? keywords.matchAll(BACKUP_KEYWORD);
+  for (const [, keyword = '', literal, word] of found) {
+    const given = literal?.replaceAll("''", "'") ?? word ?? 'true';
+    const [name, value] = BACKUP_SYNONYMS[keyword.toUpperCase()] ?? [keyword.toUpperCase(), given];
+    options[name] = value;
+  }
   return options;
 }
 

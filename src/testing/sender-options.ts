@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import type { FakeResult } from './backend-bytes.js';
+import type { BackupScript, BackupSource } from './backup-step.js';
 import { DEFAULT_SETTINGS } from './fake-catalog.js';
 import type { FakeSlotOptions } from './fake-slot.js';
 import { checkFault, type Fault } from './fault.js';
@@ -20,8 +21,10 @@ export type AnswerQuery = (sql: string) => FakeResult | undefined;
 
 /** Options of `FakeWalSender.listen()`. */
 export interface FakeWalSenderOptions {
-  /** What is sent: a `WalTape`, a `RecordedWal`, or a script of one's own. */
-  readonly wal: WalSource | WalScript;
+  /** What is sent: a `WalTape`, a `RecordedWal`, or a script of one's own. Default: nothing. */
+  readonly wal?: WalSource | WalScript;
+  /** What BASE_BACKUP gets: a `FakeBackup`, or a script of one's own. Default: an error 0A000. */
+  readonly backup?: BackupSource | BackupScript;
   /** Slots that are there: names, or more about them. Default: none. */
   readonly slots?: readonly (string | FakeSlotOptions)[];
   /** Publications that are there. Default: none. */
@@ -52,6 +55,7 @@ export interface FakeWalSenderOptions {
 /** The same with every default filled in. */
 export interface ResolvedSenderOptions {
   readonly wal: WalSource;
+  readonly backup: BackupSource | undefined;
   readonly slots: readonly FakeSlotOptions[];
   readonly publications: readonly string[];
   readonly port: number;
@@ -71,6 +75,7 @@ export interface ResolvedSenderOptions {
 
 const KNOWN_OPTIONS = new Set([
   'wal',
+  'backup',
   'slots',
   'publications',
   'port',
@@ -120,7 +125,8 @@ export function resolveSenderOptions(options: FakeWalSenderOptions): ResolvedSen
   const { answerQuery = () => undefined } = options;
   if (typeof answerQuery !== 'function') throw wrong('answerQuery', 'must be a function');
   return {
-    wal: sourceFrom(options.wal),
+    wal: sourceFrom(options.wal ?? (() => [])),
+    backup: backupFrom(options.backup),
     slots: slots.map((slot) => (typeof slot === 'string' ? { name: slot } : slot)),
     publications,
     port,
@@ -145,6 +151,12 @@ function sourceFrom(wal: WalSource | WalScript): WalSource {
     throw wrong('wal', 'must be a WalTape, a RecordedWal or a function that gives steps');
   }
   return wal;
+}
+
+function backupFrom(backup: BackupSource | BackupScript | undefined): BackupSource | undefined {
+  if (typeof backup === 'function') return { steps: backup };
+  if (backup === undefined || typeof backup?.steps === 'function') return backup;
+  throw wrong('backup', 'must be a FakeBackup or a function that gives steps');
 }
 
 function isListOf(value: unknown, fits: (item: unknown) => boolean): boolean {

@@ -6,6 +6,7 @@ import { encodeKeepalive, encodeXLogData, parseStandbyStatus } from '../protocol
 import {
   COPY_BOTH,
   COPY_DONE,
+  COPY_OUT,
   commandComplete,
   EMPTY_QUERY,
   errorResponse,
@@ -14,6 +15,7 @@ import {
   type Report,
   resultMessages,
 } from './backend-bytes.js';
+import type { BackupStep } from './backup-step.js';
 import { ClientBytes, textOf } from './client-bytes.js';
 import { answerSql, type CatalogAnswer, one, slotDoesNotExist } from './fake-catalog.js';
 import type { FakeSlot } from './fake-slot.js';
@@ -63,6 +65,8 @@ export class SenderSession {
   readonly #writer: FaultWriter;
   #identity: SessionIdentity | undefined;
   #streaming: Streaming | undefined;
+  /** While a backup is sent. */
+  #backup: AbortController | undefined;
   /** How far what was sent reaches. */
   #position = 0n;
 
@@ -102,9 +106,9 @@ export class SenderSession {
 
   /** What a CancelRequest does: a COPY ends with an error, and nothing else lasts. */
   cancel(): void {
+    this.#backup?.abort();
     if (this.#streaming === undefined) return;
-    const message = 'canceling statement due to user request';
-    void this.#endStream(errorResponse({ sqlState: '57014', message }));
+    void this.#endStream(errorResponse(CANCELED));
   }
 
   /** Answers until the client goes. */
@@ -140,6 +144,8 @@ export class SenderSession {
       const refusal = await this.#startStream(command);
       if (refusal === undefined) return;
       await this.#answer({ error: refusal });
+    } else if (command?.kind === 'baseBackup') {
+      await this.#sendBackup(command.options);
     } else if (sql === '') {
       await this.#writer.send(EMPTY_QUERY);
     } else {
@@ -170,8 +176,10 @@ export class SenderSession {
     });
   }
 
-  /** BASE_BACKUP has its place here, and in a session's COPY OUT: neither is known yet. */
-  #runCommand(command: Exclude<ReplicationCommand, { kind: 'start' }>, { database }: SessionIdentity): CatalogAnswer {
+  #runCommand(
+    command: Exclude<ReplicationCommand, { kind: 'start' | 'baseBackup' }>,
+    { database }: SessionIdentity,
+  ): CatalogAnswer {
     const { systemId, timeline, wal, settings } = this.#state.options;
     switch (command.kind) {
       case 'identifySystem':
@@ -291,6 +299,62 @@ export class SenderSession {
     }
   }
 
+  async #sendBackup(options: Readonly<Record<string, string>>): Promise<void> {
+    const { backup, serverVersion, systemId, timeline, settings } = this.#state.options;
+    if (backup === undefined) {
+      await this.#answer({ error: NO_BACKUP });
+      return;
+    }
+    const request = {
+      options,
+      serverVersion: parseServerVersion(serverVersion),
+      systemId,
+      timeline,
+      walSegmentBytes: bytesFrom(settings.wal_segment_size ?? '16MB'),
+    };
+    const abort = new AbortController();
+    this.#backup = abort;
+    try {
+      for await (const step of backup.steps(request, abort.signal)) {
+        if (abort.signal.aborted || this.#socket.destroyed) break;
+        await this.#takeBackup(step, abort.signal);
+      }
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+    } finally {
+      this.#backup = undefined;
+      this.#writer.endStream();
+    }
+    if (abort.signal.aborted) await this.#answer({ error: CANCELED });
+  }
+
+  async #takeBackup(step: BackupStep, signal: AbortSignal): Promise<void> {
+    switch (step.kind) {
+      case 'bytes': {
+        const bytes = Buffer.from(step.bytes);
+        await this.#writer.send(bytes);
+        if (bytes.equals(COPY_OUT) && !this.#writer.inStream) this.#writer.beginStream();
+        return;
+      }
+      case 'copyData':
+        return this.#writer.send(encodeCopyData(step.payload), true);
+      case 'pause':
+        await delay(step.ms, undefined, { signal });
+        return;
+      case 'notice':
+        return this.#writer.send(noticeResponse(step));
+      case 'error':
+        return this.#writer.send(errorResponse(step));
+      case 'cut':
+      case 'stall':
+      case 'freeze':
+        return this.#writer.stop(step.kind);
+      default:
+        step satisfies never;
+        throw new TypeError(`${JSON.stringify((step as BackupStep).kind)} is no kind of step`);
+    }
+  }
+
   #reach(position: bigint): void {
     if (position > this.#position) this.#position = position;
   }
@@ -319,6 +383,7 @@ export class SenderSession {
   }
 
   #release(): void {
+    this.#backup?.abort();
     this.#streaming?.abort.abort();
     this.#streaming?.slot.release(this.processId);
     this.#streaming = undefined;
@@ -329,6 +394,27 @@ const UNKNOWN_SQL: Report = {
   sqlState: '42601',
   message: 'a fake sender does not know this statement; see its statements, and the option answerQuery',
 };
+
+const NO_BACKUP: Report = {
+  sqlState: '0A000',
+  message: 'this fake sender has no backup; see its option backup',
+};
+
+const CANCELED: Report = { sqlState: '57014', message: 'canceling statement due to user request' };
+
+const UNITS: Readonly<Record<string, number>> = { kB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 };
+
+/** A setting such as `16MB`. */
+function bytesFrom(setting: string): number {
+  const [, count = '', unit = ''] = /^(\d+)(kB|MB|GB)?$/.exec(setting) ?? [];
+  return Number(count) * (UNITS[unit] ?? 1);
+}
+
+/** `18.4`: 180004. */
+function parseServerVersion(text: string): number {
+  const [major = 0, minor = 0] = text.split('.').map(Number);
+  return major * 10_000 + minor;
+}
 
 export function slotIsActive(name: string, pid: number): Report {
   return { sqlState: '55006', message: `replication slot "${name}" is active for PID ${pid}` };

@@ -5,8 +5,8 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { indexArchive } from '../../src/backup/archive-index.js';
 import { encodeTarHeader, parseTarHeader, resizeTarHeader } from '../../src/backup/tar-header.js';
+import { tarArchive, tarMember } from '../../src/testing/tar-archive.js';
 import { temporaryFolder } from './copied-backup.js';
-import { tarArchive, tarMember } from './tar-bytes.js';
 
 const member = fc
   .record({ name: fc.stringMatching(/^[a-z\u0080-\u00ff]{1,90}$/), length: fc.nat(3000), fill: fc.nat(255) })

@@ -7,7 +7,7 @@ import type { BackupLayout } from '../../src/backup/backup-layout.js';
 import { BackupThread } from '../../src/backup/backup-thread.js';
 import { SlabPool } from '../../src/connection/slab.js';
 import { BackupError } from '../../src/errors.js';
-import { TAR_END, tarMember } from './tar-bytes.js';
+import { TAR_END, tarMember } from '../../src/testing/tar-archive.js';
 
 const NO_POSITIONS = { startLsn: 0n, endLsn: 0n };
 

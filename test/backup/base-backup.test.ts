@@ -17,24 +17,25 @@ import {
   ServerError,
   TimeoutError,
 } from '../../src/errors.js';
-import { errorResponse, noticeResponse, READY_FOR_QUERY } from '../connection/backend-bytes.js';
-import type { ClientBytes } from '../connection/fake-server.js';
+import { errorResponse, noticeResponse } from '../../src/testing/backend-bytes.js';
+import type { BackupStep, BackupSteps, FakeWalSender } from '../../src/testing/index.js';
+import { sealManifest } from '../../src/testing/manifest-bytes.js';
+import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
 import {
   BASE,
   BASE_ENTRIES,
+  type BackupMessagesOptions,
   backupServer,
-  COMPLETE,
-  type FakeBackupOptions,
-  type FakeTablespace,
   fakeBackup,
   manifestOf,
+  steps,
+  type TablespaceEntries,
   wholeBackup,
 } from './fake-backup.js';
-import { sealManifest } from './manifest-bytes.js';
-import { type TarEntry, tarArchive } from './tar-bytes.js';
 
 interface Attempt {
   readonly backup: BaseBackup;
+  readonly sender: FakeWalSender;
   /** Holds everything that the test may touch. */
   readonly root: string;
   readonly directory: string;
@@ -42,24 +43,24 @@ interface Attempt {
 
 async function attempt(
   t: TestContext,
-  answer: Buffer | ((client: ClientBytes, command: string) => Promise<void> | void),
+  answer: Buffer | (() => BackupSteps),
   options: Partial<BaseBackupOptions> | ((root: string) => Partial<BaseBackupOptions>) = {},
   version?: string,
 ): Promise<Attempt> {
   const root = await mkdtemp(join(tmpdir(), 'backup-'));
   t.after(() => rm(root, { recursive: true }));
   const directory = join(root, 'new', 'data');
-  const connection = await backupServer(t, answer, version);
+  const sender = await backupServer(t, answer, version);
   const given = typeof options === 'function' ? options(root) : options;
   const backup = new BaseBackup({
-    connection,
+    connection: sender.connectionString({ sslmode: 'disable' }),
     directory,
     walMethod: 'fetch',
     manifestChecksums: 'SHA256',
     sync: false,
     ...given,
   });
-  return { backup, root, directory };
+  return { backup, sender, root, directory };
 }
 
 /** The backup fails, and leaves nothing behind. */
@@ -79,7 +80,7 @@ async function assertFails(
   return failure;
 }
 
-const withEntries = (...entries: readonly TarEntry[]): FakeBackupOptions => {
+const withEntries = (...entries: readonly TarEntry[]): BackupMessagesOptions => {
   const tablespaces = [{ ...BASE, entries: [...BASE_ENTRIES, ...entries] }];
   return { tablespaces };
 };
@@ -114,10 +115,10 @@ suite('a backup in plain format', () => {
     const property = fc.asyncProperty(cuts, fc.integer({ min: 0, max: 20_000 }), async (places, early) => {
       // Most of the bytes are one WAL segment: some cuts must fall where things begin and end.
       const ends = [...places, early, whole.length - (early % 2_000)].sort((a, b) => a - b);
-      const { backup } = await attempt(t, async (client) => {
+      const { backup } = await attempt(t, async function* () {
         let start = 0;
         for (const end of [...ends, whole.length]) {
-          client.send(whole.subarray(start, end));
+          yield* steps(whole.subarray(start, end));
           start = end;
           await new Promise((resolve) => setImmediate(resolve));
         }
@@ -143,9 +144,9 @@ suite('a backup in plain format', () => {
   });
 
   test('notices and progress', async (t) => {
-    const { start, tablespaces, copies, end } = fakeBackup();
-    const notice = noticeResponse('00000', 'waiting');
-    const all = [start, tablespaces, ...copies.slice(0, 3), notice, ...copies.slice(3), end, COMPLETE];
+    const { start, tablespaces, copies, end, complete } = fakeBackup();
+    const notice = noticeResponse({ sqlState: '00000', message: 'waiting' });
+    const all = [start, tablespaces, ...copies.slice(0, 3), notice, ...copies.slice(3), end, complete];
     const { backup } = await attempt(t, Buffer.concat(all));
     const notices: string[] = [];
     const received: number[] = [];
@@ -161,20 +162,22 @@ suite('a backup in plain format', () => {
     await backup.run();
     assert.equal(await readFile(join(directory, 'standby.signal'), 'utf8'), '');
     const configuration = await readFile(join(directory, 'postgresql.auto.conf'), 'utf8');
-    assert.match(configuration, /^# auto\nprimary_conninfo = 'user=u .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/);
+    assert.match(
+      configuration,
+      /^# auto\nprimary_conninfo = 'user=test .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/,
+    );
   });
 
   test('what is asked of the server', async (t) => {
-    const commands: string[] = [];
-    const { backup } = await attempt(
-      t,
-      (client, command) => {
-        commands.push(command);
-        client.send(wholeBackup());
-      },
-      { walMethod: 'none', checkpoint: 'fast', maxRateKb: 999, label: 'l', verifyChecksums: false },
-    );
+    const { backup, sender } = await attempt(t, wholeBackup(), {
+      walMethod: 'none',
+      checkpoint: 'fast',
+      maxRateKb: 999,
+      label: 'l',
+      verifyChecksums: false,
+    });
     await backup.run();
+    const commands = sender.statements.filter((statement) => statement.startsWith('BASE_BACKUP'));
     assert.deepEqual(commands, [
       "BASE_BACKUP (LABEL 'l', PROGRESS false, CHECKPOINT 'fast', WAL false, WAIT true, MAX_RATE 999, " +
         "TABLESPACE_MAP false, VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'SHA256')",
@@ -182,8 +185,8 @@ suite('a backup in plain format', () => {
   });
 });
 
-const ONE: FakeTablespace = {
-  oid: '16385',
+const ONE: TablespaceEntries = {
+  oid: 16385,
   location: '/srv/one',
   entries: [
     { name: 'PG_18_1/', type: '5' },
@@ -191,7 +194,7 @@ const ONE: FakeTablespace = {
   ],
 };
 const LINK: TarEntry = { name: 'pg_tblspc/16385', type: '2', linkName: '/srv/one' };
-const LINKED: FakeBackupOptions = { tablespaces: [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK] }] };
+const LINKED: BackupMessagesOptions = { tablespaces: [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK] }] };
 const mapped = (root: string) => ({ tablespaceMapping: { '/srv/one': join(root, 'one') } });
 
 suite('tablespaces', () => {
@@ -238,7 +241,7 @@ suite('tablespaces', () => {
     assert.ok(!existsSync(directory));
   });
 
-  const HOSTILE: Readonly<Record<string, readonly FakeTablespace[]>> = {
+  const HOSTILE: Readonly<Record<string, readonly TablespaceEntries[]>> = {
     'no link': [ONE, BASE],
     'a link to elsewhere': [ONE, { ...BASE, entries: [...BASE_ENTRIES, { ...LINK, linkName: '/etc' }] }],
     'a link twice': [ONE, { ...BASE, entries: [...BASE_ENTRIES, LINK, LINK] }],
@@ -302,7 +305,7 @@ suite('a backup in tar format', () => {
       assert.equal(tar(directory, '-xO', 'standby.signal'), signal);
       const configuration = tar(directory, '-xO', 'postgresql.auto.conf');
       const before = entries.some(({ name }) => name === 'postgresql.auto.conf') ? '# auto\n' : '';
-      assert.ok(configuration.startsWith(`${before}primary_conninfo = 'user=u `), configuration);
+      assert.ok(configuration.startsWith(`${before}primary_conninfo = 'user=test `), configuration);
       assert.ok(configuration.endsWith("sslmode=disable'\n"), configuration);
       for (const { name, type = '0', content = '' } of BASE_ENTRIES) {
         const unchanged = type === '0' && name !== 'postgresql.auto.conf';
@@ -320,6 +323,11 @@ suite('a backup in tar format', () => {
     await assertFails(await attempt(t, answer, { format: 'tar' }), BackupError);
   });
 });
+
+/** Half of it, and then nothing. */
+function half(whole: Buffer): BackupStep[] {
+  return [...steps(whole.subarray(0, whole.length / 2)), { kind: 'stall' }];
+}
 
 suite('what fails leaves nothing behind', () => {
   const HOSTILE: Readonly<Record<string, readonly TarEntry[]>> = {
@@ -395,40 +403,36 @@ suite('what fails leaves nothing behind', () => {
     const { start, tablespaces, copies, end } = fakeBackup({ pieceBytes: 200_000 });
     const messages = [start, tablespaces, ...copies, end];
     for (let count = 0; count < messages.length; count++) {
-      const one = await attempt(t, (client) => {
-        client.send(Buffer.concat([...messages.slice(0, count), READY_FOR_QUERY]));
-      });
+      const one = await attempt(t, Buffer.concat(messages.slice(0, count)));
       await assertFails(one, (error) => error instanceof ProtocolError || error instanceof BackupError);
     }
   });
 
   test('the completion missing', async (t) => {
     const { start, tablespaces, copies, end } = fakeBackup();
-    const all = Buffer.concat([start, tablespaces, ...copies, end, READY_FOR_QUERY]);
+    const all = Buffer.concat([start, tablespaces, ...copies, end]);
     await assertFails(await attempt(t, all), ProtocolError);
   });
 
   test('the connection lost', async (t) => {
     const whole = wholeBackup();
     for (const part of [0.1, 0.5, 0.9]) {
-      const one = await attempt(t, (client) => {
-        client.socket.end(whole.subarray(0, whole.length * part));
-      });
+      const one = await attempt(t, () => [...steps(whole.subarray(0, whole.length * part)), { kind: 'cut' }]);
       await assertFails(one, ConnectionError);
     }
   });
 
   test('a stall', async (t) => {
     const whole = wholeBackup();
-    const one = await attempt(t, whole.subarray(0, whole.length / 2), { idleTimeoutMs: 100 });
+    const one = await attempt(t, () => half(whole), { idleTimeoutMs: 100 });
     await assertFails(one, TimeoutError);
   });
 
   test('an error of the server, before the COPY and in it', async (t) => {
     const { start, tablespaces, copies } = fakeBackup();
     for (const sent of [[], [start, tablespaces, ...copies.slice(0, 3)]]) {
-      const error = errorResponse('58P01', 'requested WAL segment has already been removed', 'ERROR');
-      const one = await attempt(t, Buffer.concat([...sent, error, READY_FOR_QUERY]));
+      const error = errorResponse({ sqlState: '58P01', message: 'requested WAL segment has already been removed' });
+      const one = await attempt(t, Buffer.concat([...sent, error]));
       await assertFails(one, (failure) => failure instanceof ServerError && failure.sqlState === '58P01');
     }
   });
@@ -436,7 +440,7 @@ suite('what fails leaves nothing behind', () => {
   test('an abort', async (t) => {
     const whole = wholeBackup();
     const abort = new AbortController();
-    const one = await attempt(t, whole.subarray(0, whole.length / 2), { signal: abort.signal });
+    const one = await attempt(t, () => half(whole), { signal: abort.signal });
     setTimeout(() => abort.abort(new Error('enough')), 100);
     await assertFails(one, (error) => error.message === 'enough');
   });
@@ -461,8 +465,8 @@ suite('what fails leaves nothing behind', () => {
 
 test('page checksums that do not match: the files stay, without a manifest, and the error says so', async (t) => {
   const { start, tablespaces, copies, end } = fakeBackup();
-  const error = errorResponse('XX001', 'checksum verification failure during base backup', 'ERROR');
-  const all = Buffer.concat([start, tablespaces, ...copies, end, error, READY_FOR_QUERY]);
+  const error = errorResponse({ sqlState: 'XX001', message: 'checksum verification failure during base backup' });
+  const all = Buffer.concat([start, tablespaces, ...copies, end, error]);
   const { backup, directory } = await attempt(t, all);
   await assert.rejects(backup.run(), (failure) => {
     assert.ok(failure instanceof BackupError && failure.cause instanceof ServerError);

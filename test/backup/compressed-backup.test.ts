@@ -10,39 +10,40 @@ import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { BackupError, ConfigurationError, ManifestMismatchError, ProtocolError } from '../../src/errors.js';
-import type { ClientBytes } from '../connection/fake-server.js';
+import type { BackupSteps } from '../../src/testing/index.js';
+import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
 import {
   BASE,
   BASE_ENTRIES,
+  type BackupMessagesOptions,
   backupServer,
-  type FakeBackupOptions,
-  type FakeTablespace,
   manifestOf,
+  type TablespaceEntries,
   wholeBackup,
 } from './fake-backup.js';
-import { type TarEntry, tarArchive } from './tar-bytes.js';
 
 async function attempt(
   t: TestContext,
-  answer: Buffer | ((client: ClientBytes, command: string) => Promise<void> | void),
+  answer: Buffer | (() => BackupSteps),
   options: Partial<BaseBackupOptions>,
   version?: string,
 ) {
   const root = await mkdtemp(join(tmpdir(), 'backup-'));
   t.after(() => rm(root, { recursive: true }));
   const directory = join(root, 'data');
-  const connection = await backupServer(t, answer, version);
+  const sender = await backupServer(t, answer, version);
+  const connection = sender.connectionString({ sslmode: 'disable' });
   const base = { connection, directory, walMethod: 'fetch', manifestChecksums: 'SHA256', sync: false } as const;
   const backup = new BaseBackup({ ...base, ...options });
-  return { backup, root, directory };
+  return { backup, sender, root, directory };
 }
 
 const GZIP = { suffix: '.gz', compress: (archive: Buffer) => gzipSync(archive) };
 /** No lz4 of ours could make it, and nothing here looks at it. */
 const LZ4 = { suffix: '.lz4', compress: (archive: Buffer) => archive.subarray(0, 777) };
 
-const ONE: FakeTablespace = {
-  oid: '16385',
+const ONE: TablespaceEntries = {
+  oid: 16385,
   location: '/srv/one',
   entries: [
     { name: 'PG_18_1/', type: '5' },
@@ -55,20 +56,13 @@ suite('archives that the server compresses, in plain format', () => {
   const PLAIN = { compression: 'server-gzip' } as const;
 
   test('become files', async (t) => {
-    const commands: string[] = [];
-    const { backup, directory } = await attempt(
-      t,
-      (client, command) => {
-        commands.push(command);
-        client.send(wholeBackup({ compressed: GZIP }));
-      },
-      { compression: 'server-gzip:7' },
-    );
+    const options = { compression: 'server-gzip:7' };
+    const { backup, sender, directory } = await attempt(t, wholeBackup({ compressed: GZIP }), options);
     const received: number[] = [];
     backup.on('progress', ({ receivedBytes }) => received.push(receivedBytes));
     const result = await backup.run();
     assert.deepEqual([result.verified, result.unverifiedReason, result.fileCount], [true, undefined, 5]);
-    assert.match(commands.join(), /COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=7'/);
+    assert.match(sender.statements.join(), /COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=7'/);
     for (const { name, type = '0', content = '' } of BASE_ENTRIES) {
       if (type === '0') assert.equal(await readFile(join(directory, name), 'utf8'), content);
     }
@@ -84,11 +78,11 @@ suite('archives that the server compresses, in plain format', () => {
     await fc.assert(property, { numRuns: 8 });
   });
 
-  const damaged = (damage: (bytes: Buffer) => Buffer): FakeBackupOptions => ({
+  const damaged = (damage: (bytes: Buffer) => Buffer): BackupMessagesOptions => ({
     compressed: { suffix: '.gz', compress: (archive) => damage(gzipSync(archive)) },
   });
   const half = (bytes: Buffer) => bytes.subarray(0, bytes.length >> 1);
-  const cases: Readonly<Record<string, readonly [FakeBackupOptions, new (...args: never[]) => Error]>> = {
+  const cases: Readonly<Record<string, readonly [BackupMessagesOptions, new (...args: never[]) => Error]>> = {
     'cut off': [damaged(half), BackupError],
     'cut off in its last bytes': [damaged((bytes) => bytes.subarray(0, -3)), BackupError],
     'cut off at a member boundary': [
@@ -132,14 +126,13 @@ suite('archives that the server compresses, in plain format', () => {
   }
 
   test('a server before 15 is not asked', async (t) => {
-    const commands: string[] = [];
-    const { backup, root } = await attempt(t, (_client, command) => void commands.push(command), PLAIN, '14.10');
+    const { backup, root } = await attempt(t, () => assert.fail('asked'), PLAIN, '14.10');
     await assert.rejects(backup.run(), (error) => {
       assert.ok(error instanceof ConfigurationError && error.option === 'compression');
       assert.match(error.message, /needs PostgreSQL 15 or later; this server is 14\.10/);
       return true;
     });
-    assert.deepEqual([commands, await readdir(root)], [[], []]);
+    assert.deepEqual(await readdir(root), []);
   });
 });
 
@@ -206,17 +199,14 @@ suite('archives that are compressed here', () => {
 suite('a backup that goes to another target', () => {
   const target = { target: 'server:/there' } as const;
 
-  async function elsewhere(t: TestContext, options: FakeBackupOptions, change: Partial<BaseBackupOptions> = {}) {
-    const commands: string[] = [];
-    const connection = await backupServer(t, (client, command) => {
-      commands.push(command);
-      client.send(wholeBackup({ tablespaces: [ONE, BASE], elsewhere: true, ...options }));
-    });
-    return { backup: new BaseBackup({ connection, ...target, ...change }), commands };
+  async function elsewhere(t: TestContext, options: BackupMessagesOptions, change: Partial<BaseBackupOptions> = {}) {
+    const sender = await backupServer(t, wholeBackup({ tablespaces: [ONE, BASE], elsewhere: true, ...options }));
+    const connection = sender.connectionString({ sslmode: 'disable' });
+    return { backup: new BaseBackup({ connection, ...target, ...change }), sender };
   }
 
   test('says what can be said of it', async (t) => {
-    const { backup, commands } = await elsewhere(t, { compressed: GZIP }, { compression: 'gzip:3' });
+    const { backup, sender } = await elsewhere(t, { compressed: GZIP }, { compression: 'gzip:3' });
     const received: number[] = [];
     backup.on('progress', ({ receivedBytes }) => received.push(receivedBytes));
     const { systemId, durationMs, unverifiedReason, serverVersion, ...result } = await backup.run();
@@ -234,10 +224,10 @@ suite('a backup that goes to another target', () => {
       manifestPath: undefined,
     });
     assert.match(
-      commands.join(),
+      sender.statements.join(),
       /TABLESPACE_MAP true.*TARGET 'server', TARGET_DETAIL '\/there'|TARGET 'server', TARGET_DETAIL '\/there'.*TABLESPACE_MAP true/,
     );
-    assert.match(commands.join(), /COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=3'/);
+    assert.match(sender.statements.join(), /COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=3'/);
     assert.equal(received.at(-1), tarArchive(...ONE.entries).length + tarArchive(...BASE_ENTRIES).length);
   });
 
@@ -247,7 +237,8 @@ suite('a backup that goes to another target', () => {
   });
 
   test('needs a server of 15', async (t) => {
-    const connection = await backupServer(t, () => assert.fail('asked'), '14.10');
+    const sender = await backupServer(t, () => assert.fail('asked'), '14.10');
+    const connection = sender.connectionString({ sslmode: 'disable' });
     await assert.rejects(new BaseBackup({ connection, ...target }).run(), (error) => {
       return error instanceof ConfigurationError && error.option === 'target';
     });

@@ -3,8 +3,8 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EmbeddedServer } from '../../src/cli/embedded-server.js';
+import { manifestBytes } from '../../src/testing/manifest-bytes.js';
 import { connect } from '../support/server.js';
-import { manifestBytes } from './manifest-bytes.js';
 
 /** What a manifest leaves out, or a copy should not have. */
 const NOT_COPIED = new Set(['postmaster.pid', 'postmaster.opts', 'pg_replslot', 'pg_stat_tmp']);

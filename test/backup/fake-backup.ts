@@ -1,24 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { encodeCopyData } from '../../src/protocol/copy-data.js';
 import {
-  backendMessage,
-  COPY_DONE,
-  COPY_OUT_RESPONSE,
-  READY_FOR_QUERY,
-  resultSet,
-  sessionStart,
-  text,
-} from '../connection/backend-bytes.js';
-import { type ClientBytes, fakeServer } from '../connection/fake-server.js';
-import { copyData } from '../support/pgoutput-bytes.js';
-import { manifestBytes } from './manifest-bytes.js';
-import { TAR_END, type TarEntry, tarMember } from './tar-bytes.js';
+  type ArchiveContent,
+  type BackupRequest,
+  type BackupStep,
+  type BackupSteps,
+  FakeBackup,
+  FakeWalSender,
+  type TarEntry,
+} from '../../src/testing/index.js';
+import { manifestBytes } from '../../src/testing/manifest-bytes.js';
 
 export const SYSTEM_ID = '7500000000000000001';
-export const COMPLETE: Buffer = Buffer.concat([backendMessage('C', text('BASE_BACKUP')), READY_FOR_QUERY]);
 
-export interface FakeTablespace {
-  readonly oid: string | null;
+export interface TablespaceEntries {
+  readonly oid: number | null;
   readonly location: string | null;
   readonly entries: readonly TarEntry[];
 }
@@ -35,11 +32,11 @@ export const BASE_ENTRIES: readonly TarEntry[] = [
   { name: 'global/pg_control', content: 'c'.repeat(100) },
   { name: 'pg_wal/000000010000000000000002', content: 'w'.repeat(1024 * 1024) },
 ];
-export const BASE: FakeTablespace = { oid: null, location: null, entries: BASE_ENTRIES };
+export const BASE: TablespaceEntries = { oid: null, location: null, entries: BASE_ENTRIES };
 
 /** The manifest of what these archives hold, in SHA256; `change` sees each file before it is listed. */
 export function manifestOf(
-  tablespaces: readonly FakeTablespace[],
+  tablespaces: readonly TablespaceEntries[],
   change: (path: string, size: number, checksum: string) => readonly [string, number, string][] = (...file) => [file],
 ): Buffer {
   const files = tablespaces.flatMap(({ oid, entries }) =>
@@ -63,102 +60,114 @@ export function manifestOf(
 }
 
 /** Messages of a whole backup, in parts that a test may leave out or change. */
-export interface FakeBackup {
+export interface BackupMessages {
   readonly start: Buffer;
   readonly tablespaces: Buffer;
   readonly copies: readonly Buffer[];
   readonly end: Buffer;
+  readonly complete: Buffer;
 }
 
-export interface FakeBackupOptions {
-  readonly tablespaces?: readonly FakeTablespace[];
+export interface BackupMessagesOptions {
+  /** The last is the data directory. */
+  readonly tablespaces?: readonly TablespaceEntries[];
   readonly manifest?: Buffer;
   /** 15 and later one COPY of typed messages, before that several. */
   readonly major?: number;
+  /** Bytes of each message; the server's are 32 KiB. */
+  readonly pieceBytes?: number;
   /** What the server makes of each archive, and adds to its name. */
   readonly compressed?: { readonly suffix: string; readonly compress: (archive: Buffer) => Buffer };
   /** `m` comes, but none of the bytes: the backup goes to another target. */
   readonly elsewhere?: boolean;
-  /** Bytes of each message; the server's are 32 KiB. */
-  readonly pieceBytes?: number;
 }
 
-export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
-  const { tablespaces = [BASE], major = 18, pieceBytes = 10_000, elsewhere = false } = options;
-  const { suffix, compress } = options.compressed ?? { suffix: '', compress: (archive: Buffer) => archive };
-  const manifest = options.manifest ?? manifestOf(tablespaces);
-  const typed = major >= 15;
-  const pieces = (bytes: Buffer) =>
-    Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, i) => {
-      const piece = bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes);
-      return copyData(typed ? Buffer.concat([Buffer.from('d'), piece]) : piece);
-    });
-  const copies: Buffer[] = [];
-  let sentBytes = 0;
-  if (typed) copies.push(COPY_OUT_RESPONSE);
-  for (const { oid, location, entries } of tablespaces) {
-    const archive = Buffer.concat([...entries.map(tarMember), ...(typed ? [TAR_END] : [])]);
-    const name = [Buffer.from('n'), text(`${oid ?? 'base'}.tar${suffix}`), text(location ?? '')];
-    copies.push(typed ? copyData(Buffer.concat(name)) : COPY_OUT_RESPONSE);
-    if (!elsewhere) copies.push(...pieces(compress(archive)));
-    sentBytes += archive.length;
-    copies.push(typed ? progressMessage(sentBytes) : COPY_DONE);
-  }
-  copies.push(typed ? copyData(Buffer.from('m')) : COPY_OUT_RESPONSE);
-  copies.push(...(elsewhere ? [] : pieces(manifest)), COPY_DONE);
-  return {
-    start: resultSet(['recptr', 'tli'], ['0/200028', '1']),
-    tablespaces: resultSet(
-      ['spcoid', 'spclocation', 'size'],
-      ...tablespaces.map(({ oid, location }) => [oid, location, null]),
-    ),
-    copies,
-    end: resultSet(['recptr', 'tli'], ['0/200120', '1']),
+/** What a fake sender of this major answers to BASE_BACKUP. */
+export function fakeBackup(options: BackupMessagesOptions = {}): BackupMessages {
+  const { tablespaces = [BASE], major = 18, pieceBytes = 10_000, manifest = manifestOf(tablespaces) } = options;
+  const isChanged = options.compressed !== undefined || options.elsewhere === true;
+  const backup = new FakeBackup({
+    base: contentOf(tablespaces.at(-1)),
+    tablespaces: tablespaces.slice(0, -1).map((one) => ({
+      ...contentOf(one),
+      oid: one.oid ?? 0,
+      location: one.location ?? '',
+    })),
+    manifest,
+    // What is changed has to be whole.
+    pieceBytes: isChanged ? Number.MAX_SAFE_INTEGER : pieceBytes,
+    startLsn: 0x200028n,
+    endLsn: 0x200120n,
+  });
+  const request: BackupRequest = {
+    options: { MANIFEST: 'yes', ...(isChanged && { PROGRESS: 'true' }) },
+    serverVersion: major * 10_000,
+    systemId: SYSTEM_ID,
+    timeline: 1,
+    walSegmentBytes: 1024 * 1024,
   };
+  const { copies, ...parts } = backup.parts(request);
+  return { ...parts, copies: (isChanged ? changed(copies, options, pieceBytes) : copies).map(bytesOf) };
 }
 
-/** What the server has read of all archives. */
-function progressMessage(byteCount: number): Buffer {
-  const bytes = Buffer.alloc(9, 'p');
-  bytes.writeBigInt64BE(BigInt(byteCount), 1);
-  return copyData(bytes);
+/** As a server sends that compresses, or that writes the backup itself. */
+function changed(
+  copies: readonly BackupStep[],
+  { compressed, elsewhere = false }: BackupMessagesOptions,
+  pieceBytes: number,
+): BackupStep[] {
+  const { suffix, compress } = compressed ?? { suffix: '', compress: (archive: Buffer) => archive };
+  let inManifest = false;
+  return copies.flatMap((step): BackupStep[] => {
+    if (step.kind !== 'copyData') return [step];
+    const payload = Buffer.from(step.payload);
+    const tag = String.fromCharCode(payload[0]);
+    if (tag === 'm') inManifest = true;
+    if (tag === 'n') {
+      const [name, ...rest] = payload.toString('latin1').split('\0');
+      return [{ kind: 'copyData', payload: Buffer.from([`${name}${suffix}`, ...rest].join('\0'), 'latin1') }];
+    }
+    if (tag !== 'd') return [step];
+    if (elsewhere) return [];
+    const bytes = inManifest ? payload.subarray(1) : compress(payload.subarray(1));
+    return Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, at) => ({
+      kind: 'copyData',
+      payload: Buffer.concat([Buffer.from('d'), bytes.subarray(at * pieceBytes, (at + 1) * pieceBytes)]),
+    }));
+  });
 }
 
-export function wholeBackup(options: FakeBackupOptions = {}): Buffer {
-  const { start, tablespaces, copies, end } = fakeBackup(options);
-  return Buffer.concat([start, tablespaces, ...copies, end, COMPLETE]);
+function contentOf(tablespace: TablespaceEntries | undefined): ArchiveContent {
+  return { entries: tablespace?.entries ?? [] };
 }
 
-/** A server that answers what a backup asks before it, and to BASE_BACKUP as the script says. Gives its address. */
+function bytesOf(step: BackupStep): Buffer {
+  if (step.kind === 'copyData') return encodeCopyData(step.payload);
+  if (step.kind === 'bytes') return Buffer.from(step.bytes);
+  throw new TypeError(`${step.kind} has no bytes`);
+}
+
+export function wholeBackup(options: BackupMessagesOptions = {}): Buffer {
+  const { start, tablespaces, copies, end, complete } = fakeBackup(options);
+  return Buffer.concat([start, tablespaces, ...copies, end, complete]);
+}
+
+export function steps(...parts: readonly Uint8Array[]): BackupStep[] {
+  return parts.map((bytes) => ({ kind: 'bytes', bytes }));
+}
+
+/** A server that answers BASE_BACKUP with these bytes, or as the script says. */
 export async function backupServer(
   t: TestContext,
-  answer: Buffer | ((client: ClientBytes, command: string) => Promise<void> | void),
-  version = '18.4',
-  systemIdOf: (connection: number) => string = () => SYSTEM_ID,
-): Promise<{ host: string; port: number; user: string; sslMode: 'disable' }> {
-  let connections = 0;
-  const port = await fakeServer(t, async (client) => {
-    const systemId = systemIdOf(connections++);
-    await client.readStartup();
-    client.send(sessionStart(version));
-    for (;;) {
-      const { tag, body } = await client.readMessage();
-      if (tag === 'd') continue;
-      if (tag === 'c') client.send(COPY_DONE, COMPLETE);
-      if (tag !== 'Q') continue;
-      const command = body.toString('utf8', 0, body.length - 1);
-      if (command === 'IDENTIFY_SYSTEM') {
-        const row = [systemId, '1', '0/2000000', null];
-        client.send(resultSet(['systemid', 'timeline', 'xlogpos', 'dbname'], row), READY_FOR_QUERY);
-      } else if (command.startsWith('SHOW')) {
-        const value = command === 'SHOW data_directory_mode' ? '0700' : '1MB';
-        client.send(resultSet(['setting'], [value]), READY_FOR_QUERY);
-      } else if (Buffer.isBuffer(answer)) {
-        client.send(answer);
-      } else {
-        await answer(client, command);
-      }
-    }
+  answer: Buffer | (() => BackupSteps),
+  serverVersion = '18.4',
+): Promise<FakeWalSender> {
+  const sender = await FakeWalSender.listen({
+    backup: Buffer.isBuffer(answer) ? () => steps(answer) : answer,
+    serverVersion,
+    systemId: SYSTEM_ID,
+    settings: { wal_segment_size: '1MB' },
   });
-  return { host: '127.0.0.1', port, user: 'u', sslMode: 'disable' };
+  t.after(() => sender.close());
+  return sender;
 }

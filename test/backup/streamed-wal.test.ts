@@ -18,7 +18,8 @@ import {
   resultSet,
 } from '../connection/backend-bytes.js';
 import { copyData } from '../support/pgoutput-bytes.js';
-import { BASE, BASE_ENTRIES, backupServer, COMPLETE, SYSTEM_ID, wholeBackup } from './fake-backup.js';
+import { BASE, BASE_ENTRIES, SYSTEM_ID, wholeBackup } from './fake-backup.js';
+import { COMPLETE, scriptedSource } from './scripted-source.js';
 
 const COPY_BOTH_RESPONSE = backendMessage('W', [0], int16(0));
 const SEGMENT_BYTES = 1024 * 1024;
@@ -53,11 +54,11 @@ async function attempt(
   const directory = join(root, 'data');
   const commands: string[] = [];
   let streamed = 0;
-  const connection = await backupServer(
+  const connection = await scriptedSource(
     t,
     (client, command) => {
       commands.push(command);
-      if (command.startsWith('BASE_BACKUP')) client.send(wholeBackup({ tablespaces, major }));
+      if (command.startsWith('BASE_BACKUP')) client.send(wholeBackup({ tablespaces, major }), READY_FOR_QUERY);
       else if (command.startsWith('START_REPLICATION')) client.send(streams[streamed++] ?? Buffer.alloc(0));
       else if (command.startsWith('TIMELINE_HISTORY')) {
         const row = ['00000002.history', '1\t0/200100\tno reason\n'];

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { type TarOrigin, TarReader } from '../../src/backup/tar-reader.js';
 import { BackupError } from '../../src/errors.js';
-import { TAR_END, type TarEntry, tarArchive, tarMember } from './tar-bytes.js';
+import { TAR_END, type TarEntry, tarArchive, tarMember } from '../../src/testing/tar-archive.js';
 
 /** What was read, as text; pushes the bytes in pieces of these sizes, over and over. */
 function read(

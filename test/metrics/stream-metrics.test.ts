@@ -19,6 +19,7 @@ const STATS: WalStreamStats = {
   bytesReceived: 102,
   changesReceived: 103,
   unitsReceived: 104,
+  unitsUnacknowledged: 123,
   bytesPerSecond: 105,
   changesPerSecond: 106,
   reads: 107,
@@ -43,6 +44,7 @@ const STATS: WalStreamStats = {
 const EXPECTED: Readonly<Record<string, number>> = {
   pg_walstream_uptime_seconds: 61,
   pg_walstream_received_bytes_total: 102,
+  pg_walstream_unacknowledged: 123,
   pg_walstream_changes_total: 103,
   pg_walstream_units_total: 104,
   pg_walstream_reads_total: 107,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { ProtocolError } from '../../src/errors.js';
 import { AckFrontier } from '../../src/stream/ack-frontier.js';
 
 /** The same by a plain array of all units ever received. */
@@ -126,4 +127,52 @@ test('units that are unknown or finished before are no error', () => {
   frontier.finish(0);
   frontier.finish(7);
   assert.equal(frontier.lsn, 10n);
+});
+
+test('a million units that nobody acknowledges take 4 MB and some, and nothing when they are', () => {
+  const frontier = new AckFrontier();
+  const units = 1_000_000;
+  for (let unit = 0; unit < units; unit++) frontier.receive(BigInt(unit) * 0x1_0000n);
+  assert.ok(frontier.byteCount <= units * 4.25, String(frontier.byteCount));
+  // Out of order costs nothing more.
+  for (let unit = 1; unit < units; unit += 2) frontier.finish(unit);
+  assert.ok(frontier.byteCount <= units * 4.25);
+  assert.equal(frontier.unfinished, units);
+  frontier.finish(0);
+  assert.equal(frontier.lsn, 0x1_0000n);
+  frontier.finishThrough(units - 1);
+  assert.equal(frontier.unfinished, 0);
+  assert.equal(frontier.byteCount, 0);
+  assert.equal(frontier.lsn, BigInt(units - 1) * 0x1_0000n);
+});
+
+test('ends that lie far apart, and the highest there is', () => {
+  const frontier = new AckFrontier();
+  const ends = [1n, 0xffff_ffffn, 0x1_0000_0000n, 0x1_0000_0001n, 2n ** 63n, 2n ** 64n - 1n];
+  for (const end of ends) frontier.receive(end);
+  assert.deepEqual(
+    ends.map((_, unit) => frontier.endOf(unit)),
+    ends,
+  );
+  for (const [unit, end] of ends.entries()) {
+    frontier.finish(unit);
+    assert.equal(frontier.lsn, end);
+  }
+});
+
+test('units that come again keep their numbers, and must be what they were', () => {
+  const frontier = new AckFrontier();
+  for (const lsn of [10n, 20n, 30n]) frontier.receive(lsn);
+  frontier.finish(0);
+  frontier.finish(1);
+  frontier.stepBackTo(1);
+  assert.deepEqual([frontier.nextUnit, frontier.received, frontier.startOf(1), frontier.startOf(2)], [1, 3, 20n, 20n]);
+  // It is behind the frontier: what it was is not known any more.
+  frontier.receive(20n);
+  assert.throws(() => frontier.receive(31n), ProtocolError);
+  frontier.receive(30n);
+  frontier.receive(40n);
+  assert.deepEqual([frontier.nextUnit, frontier.received, frontier.unfinished], [4, 4, 2]);
+  frontier.finish(2);
+  assert.equal(frontier.lsn, 30n);
 });

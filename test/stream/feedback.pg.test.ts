@@ -188,6 +188,12 @@ suite('stats', () => {
     assert.equal(stats.workerRestarts, 0);
     assert.equal(stats.inFlightBytes, 0);
     assert.equal(stats.inFlightBatches, 0);
+    assert.equal(stats.unitsUnacknowledged, 0);
+    // After the end they are those of the end.
+    const { connected, bytesPerSecond, changesPerSecond, readDelayMs } = stats;
+    assert.deepEqual([connected, bytesPerSecond, changesPerSecond, readDelayMs], [false, 0, 0, 0]);
+    await sleep(20);
+    assert.deepEqual(stream.stats(), stats);
     for (const [name, value] of Object.entries(stats)) {
       if (typeof value === 'number') assert.ok(Number.isFinite(value), `${name} is ${value}`);
     }

@@ -37,6 +37,14 @@ suite(`a connection that is lost again and again, PostgreSQL ${PG_MAJOR}, seed $
     batches: async (stream, view) => {
       for await (const batch of stream.batches()) for (const event of batch) view.take(event);
     },
+    'for await, streamed': async (stream, view) => {
+      for await (const event of stream) view.take(event);
+      assert.deepEqual(view.unfinished, []);
+    },
+    'batches, streamed': async (stream, view) => {
+      for await (const batch of stream.batches()) for (const event of batch) view.take(event);
+      assert.deepEqual(view.unfinished, []);
+    },
     transactions: async (stream, view) => {
       for await (const item of stream.transactions()) await view.takeItem(item);
     },
@@ -164,6 +172,38 @@ suite('a server that is away for a while', () => {
       events.filter(({ kind }) => kind === 'insert').map((event) => idOf(event)),
       [1, 2, 3],
     );
+  });
+
+  test('a shutdown does not wait for a consumer that takes nothing, and nothing is lost', async (t) => {
+    const server = await withServer(t);
+    const source = await Source.open(t, server);
+    // Far more than the window and both kernels' buffers hold.
+    await source.insert(1, 60_000, 1_000);
+    await source.insert(60_001);
+    const stream = source.stream({ retry: QUICKLY, maxInFlightBytes: 1024 * 1024 });
+    const ids: number[] = [];
+    let wake = () => {};
+    const asleep = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    const loop = (async () => {
+      for await (const event of stream) {
+        if (event.kind !== 'insert') continue;
+        ids.push(idOf(event));
+        if (ids.length === 10) await asleep;
+        if (idOf(event) === 60_001) break;
+      }
+    })();
+    await until(() => stream.stats().inFlightBytes >= 1024 * 1024, 'the window is full');
+    const startedAt = performance.now();
+    await server.stop('fast');
+    assert.ok(performance.now() - startedAt < 30_000, 'the server stops within a bound');
+    await server.restart();
+    await until(() => stream.stats().connected, 'the stream is back');
+    wake();
+    await loop;
+    assert.deepEqual(ids, range(1, 60_001));
+    assert.equal(stream.stats().reconnects, 1);
   });
 
   test('a bound on the attempts: then the last error', async (t) => {

@@ -50,13 +50,14 @@ class LossyStream {
     let at = start;
     for (const [position, { length }] of frames.entries()) {
       const body = at + FRAME_HEADER_BYTES;
-      if (this.cutter.mayPassOver(slab.bytes, body)) cut();
+      if (this.cutter.startsAnew(slab.bytes, body, at + length)) cut();
       assert.equal(this.cutter.add(slab.bytes, body, at + length), 'go-on');
       at += length;
       if (cutAfter(position)) cut();
     }
     cut();
-    this.cutter.suspend();
+    const takenBack = this.cutter.suspend();
+    if (takenBack !== undefined) this.#take(takenBack);
   }
 
   #take(batch: CutBatch): void {

@@ -11,6 +11,7 @@ import {
   WalStream,
   WalStreamError,
   type WalStreamOptions,
+  WorkerError,
 } from '../../src/index.js';
 import { sharedServer, sql } from '../support/server.js';
 import { failure } from './source.js';
@@ -36,6 +37,10 @@ function assertClean(shown: unknown, what: string): void {
       assert.ok(!text.replaceAll(' ', '').includes(hex), `${what} shows ${marker} as bytes`);
     }
   }
+}
+
+function bigintsAsText(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
 }
 
 suite('no secret and no row value', () => {
@@ -178,6 +183,24 @@ suite('no secret and no row value', () => {
       },
     },
   };
+
+  test("in a WorkerError, but for its cause: what the user's own function said", async (t) => {
+    const options = { transform: { ...transform, options: { badId: 3, how: 'quote' } } };
+    const error = await failure(
+      (async () => {
+        for await (const _ of streamOf(t, await source(), options));
+      })(),
+    );
+    assert.ok(error instanceof WorkerError, String(error));
+    const { cause, stack = '', ...fields } = error;
+    assert.ok(cause instanceof Error && cause.name === 'RangeError', String(cause));
+    assert.equal(cause.message, `what is ${VALUE}?`);
+    for (const shown of [error.message, String(error), stack, fields, JSON.stringify(error, bigintsAsText)]) {
+      assertClean(shown, 'a WorkerError without its cause');
+    }
+    // Whoever prints the error sees the cause: so it is documented.
+    assert.ok(inspect(error).includes(VALUE));
+  });
 
   for (const [what, { code, provoke }] of Object.entries(FAILURES)) {
     test(`in the error of ${what}`, async (t) => {

@@ -3,14 +3,15 @@ import type { RowEvent } from '../../../src/pgoutput/event.js';
 export interface RowsOptions {
   /** The row on which it goes wrong, and how. */
   readonly badId?: number;
-  readonly how?: 'throw' | 'exit' | 'hang';
+  readonly how?: 'throw' | 'quote' | 'exit' | 'hang';
 }
 
 function rowOf(event: RowEvent): { id: number; note: string } {
   return ('new' in event ? event.new : (event.key ?? event.old)) as { id: number; note: string };
 }
 
-function misbehave({ how }: RowsOptions): void {
+function misbehave({ how }: RowsOptions, note = ''): void {
+  if (how === 'quote') throw new RangeError(`what is ${note}?`);
   if (how === 'throw') throw new RangeError('told to throw');
   if (how === 'exit') process.exit(7);
   for (;;);
@@ -18,8 +19,8 @@ function misbehave({ how }: RowsOptions): void {
 
 /** Encodes a change. */
 export function encode(event: RowEvent, options: RowsOptions): unknown {
-  const { id } = rowOf(event);
-  if (id === options?.badId) misbehave(options);
+  const { id, note } = rowOf(event);
+  if (id === options?.badId) misbehave(options, note);
   return `${event.kind} ${event.table} ${id}`;
 }
 

@@ -1,4 +1,4 @@
-/** Tar archives by hand, since most of what is tested here no packer would make. */
+/** A member of a tar archive, made by hand: much of what a test wants no packer would make. */
 export interface TarEntry {
   readonly name: string;
   /** `0` file, `2` symlink, `5` directory, or anything else. */
