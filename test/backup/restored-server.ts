@@ -38,6 +38,10 @@ export class RestoredServer {
     return join(this.#cluster.directory, name);
   }
 
+  connectionString(): string {
+    return `postgresql://postgres@127.0.0.1:${this.#port}/postgres`;
+  }
+
   /** Has GNU tar extract a backup in tar format. */
   async extract(archives: string): Promise<void> {
     const { dataDirectory } = this;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
@@ -8,9 +8,9 @@ import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { ConnectionError, ServerError } from '../../src/errors.js';
 import { findClientTool, runTool, toolMajor } from '../support/client-tools.js';
 import { eventually } from '../support/eventually.js';
-import { PG_MAJOR, sharedServer, sql, withServer } from '../support/server.js';
+import { PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { RestoredServer } from './restored-server.js';
-import { slotsOf } from './server-slots.js';
+import { slotsBecome } from './server-slots.js';
 import { WriteLoad } from './write-load.js';
 
 /** Segments of a `pg_wal`, and those of them that are marked as archived. */
@@ -39,7 +39,7 @@ suite(`WAL beside the backup, of PostgreSQL ${PG_MAJOR}`, () => {
     test(`${format}: under writes, whole, restored and consistent`, async (t) => {
       const restored = await RestoredServer.prepare(t);
       const directory = format === 'plain' ? restored.dataDirectory : restored.beside('archives');
-      const load = await WriteLoad.start(server());
+      await using load = await WriteLoad.start(server());
       const running = new BaseBackup(options(directory, { format, maxRateKb: 6 * 1024 })).run();
       running.catch(() => {});
       await eventually('its WAL', async () => {
@@ -51,7 +51,7 @@ suite(`WAL beside the backup, of PostgreSQL ${PG_MAJOR}`, () => {
       const result = await running;
       await load[Symbol.asyncDispose]();
       assert.equal(result.verified, true);
-      assert.deepEqual(await slotsOf(server()), [], 'the temporary slot is gone');
+      await slotsBecome(server(), []);
 
       assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
       const tool = findClientTool('pg_verifybackup');
@@ -79,7 +79,7 @@ suite(`WAL beside the backup, of PostgreSQL ${PG_MAJOR}`, () => {
       const directory = format === 'plain' ? restored.dataDirectory : restored.beside('archives');
       const slot = { name: `standby_${format}`, create: 'always' } as const;
       await new BaseBackup(options(directory, { format, slot, writeRecoveryConf: true })).run();
-      assert.deepEqual(await slotsOf(server()), [{ name: slot.name, temporary: false, active: false }]);
+      await slotsBecome(server(), [{ name: slot.name, temporary: false, active: false }]);
       assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
       if (format === 'tar') await restored.extract(directory);
       assert.equal((await stat(join(restored.dataDirectory, 'standby.signal'))).size, 0);
@@ -91,9 +91,16 @@ suite(`WAL beside the backup, of PostgreSQL ${PG_MAJOR}`, () => {
         return row?.there === true;
       });
       assert.deepEqual(await restored.sql(`SELECT answer FROM ${table}`), [{ answer: 42 }]);
-      assert.deepEqual(await slotsOf(server()), [{ name: slot.name, temporary: false, active: true }]);
+      await slotsBecome(server(), [{ name: slot.name, temporary: false, active: true }]);
+      if (format === 'plain') {
+        // A standby can be copied too, while nothing is written.
+        const connection = restored.connectionString();
+        const copied = restored.beside('of-the-standby');
+        await new BaseBackup(options(copied, { connection })).run();
+        assert.deepEqual(await verifyBackup(copied), { ok: true, problems: [] });
+      }
       await restored.stop();
-      await eventually('its end', async () => JSON.stringify(await slotsOf(server())).includes('"active":false'));
+      await slotsBecome(server(), [{ name: slot.name, temporary: false, active: false }]);
       await sql(server(), `SELECT pg_drop_replication_slot('${slot.name}')`);
     });
   }
@@ -119,31 +126,4 @@ suite(`WAL beside the backup, of PostgreSQL ${PG_MAJOR}`, () => {
     });
     await assert.rejects(stat(restored.dataDirectory), { code: 'ENOENT' });
   });
-});
-
-test('a server on its second timeline: its history comes too', async (t) => {
-  const server = await withServer(t, { settings: { restore_command: 'false' } });
-  await sql(server, 'CREATE TABLE kept AS SELECT generate_series(1, 100) AS n');
-  await server.stop();
-  await writeFile(join(server.dataDirectory, 'recovery.signal'), '', { mode: 0o666 });
-  await server.restart();
-  await eventually('the end of recovery', async () => {
-    return (await sql(server, 'SELECT pg_is_in_recovery() AS recovering'))[0]?.recovering === false;
-  });
-  const restored = await RestoredServer.prepare(t);
-  const connection = server.connectionString();
-  for (const format of ['plain', 'tar'] as const) {
-    const directory = restored.beside(format);
-    const result = await new BaseBackup({ connection, directory, format, checkpoint: 'fast', sync: false }).run();
-    assert.equal(result.timeline, 2);
-    assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
-  }
-  await restored.extract(restored.beside('tar'));
-  const theirs = await readFile(join(server.dataDirectory, 'pg_wal', '00000002.history'));
-  for (const directory of [restored.beside('plain'), restored.dataDirectory]) {
-    assert.deepEqual(await readFile(join(directory, 'pg_wal', '00000002.history')), theirs);
-    await stat(join(directory, 'pg_wal/archive_status/00000002.history.done'));
-  }
-  await restored.start();
-  assert.deepEqual(await restored.sql('SELECT count(*)::int AS n FROM kept'), [{ n: 100 }]);
 });

@@ -21,7 +21,7 @@ export class WriteLoad implements AsyncDisposable {
   }
 
   private constructor(server: EmbeddedServer, writers: number) {
-    this.#writers = Array.from({ length: writers }, () => this.#write(server));
+    this.#writers = Array.from({ length: writers }, (_, number) => this.#write(server, number, writers));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -29,13 +29,15 @@ export class WriteLoad implements AsyncDisposable {
     await Promise.all(this.#writers);
   }
 
-  /** Transactions like pgbench's. */
-  async #write(server: EmbeddedServer): Promise<void> {
+  /** Transactions like pgbench's, each writer's on rows of its own. */
+  async #write(server: EmbeddedServer, number: number, writers: number): Promise<void> {
     const client = await connect(server);
     for (let round = 1; this.#writing; round++) {
       await client.query('BEGIN');
       await client.query("INSERT INTO load (kind, pad) SELECT 'during', repeat('y', 300) FROM generate_series(1, 100)");
-      await client.query('UPDATE load SET pad = md5(id::text) WHERE id % 1000 = $1', [round % 1000]);
+      await client.query('UPDATE load SET pad = md5(id::text) WHERE id % 1000 = $1', [
+        (round * writers + number) % 1000,
+      ]);
       await client.query('COMMIT');
     }
     await client.end();
