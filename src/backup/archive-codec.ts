@@ -11,14 +11,7 @@ interface Zstd {
   readonly createZstdCompress: (options: zlib.ZlibOptions & { params: Record<number, number> }) => Transform;
   readonly createZstdDecompress: (options: zlib.ZlibOptions) => Transform;
   readonly constants: Readonly<
-    Record<
-      | 'ZSTD_c_compressionLevel'
-      | 'ZSTD_c_nbWorkers'
-      | 'ZSTD_c_enableLongDistanceMatching'
-      | 'ZSTD_c_windowLog'
-      | 'ZSTD_c_checksumFlag',
-      number
-    >
+    Record<'ZSTD_c_compressionLevel' | 'ZSTD_c_enableLongDistanceMatching' | 'ZSTD_c_windowLog', number>
   >;
 }
 
@@ -40,7 +33,7 @@ export function whyNoCodec(method: CompressionMethod): string | undefined {
 /** Windows of `long` are the largest that readers take without being told. */
 const LONG_WINDOW_LOG = 27;
 
-function compressor({ method, level, workers, long }: ResolvedCompression): Transform {
+function compressor({ method, level, long }: ResolvedCompression): Transform {
   const zstd = findZstd();
   if (method === 'gzip') return zlib.createGzip({ chunkSize: PIECE_BYTES, ...(level !== undefined && { level }) });
   if (method === 'lz4' || zstd === undefined) throw noCodec(method);
@@ -49,7 +42,6 @@ function compressor({ method, level, workers, long }: ResolvedCompression): Tran
     chunkSize: PIECE_BYTES,
     params: {
       ...(level !== undefined && { [constants.ZSTD_c_compressionLevel]: level }),
-      ...(workers !== undefined && { [constants.ZSTD_c_nbWorkers]: workers }),
       ...(long && {
         [constants.ZSTD_c_enableLongDistanceMatching]: 1,
         [constants.ZSTD_c_windowLog]: LONG_WINDOW_LOG,

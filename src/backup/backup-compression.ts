@@ -13,9 +13,9 @@ export interface BackupCompression {
   readonly location?: 'client' | 'server';
   /** gzip 1 to 9, lz4 1 to 12, zstd -131072 to 22; default the method's own. */
   readonly level?: number;
-  /** Threads that compress; zstd only. */
+  /** Threads that compress; zstd on the server only. */
   readonly workers?: number;
-  /** Look for repetitions far apart; zstd only, on the server from 16 on. */
+  /** Look for repetitions far apart; zstd only, and on the server from 16 on. */
   readonly long?: boolean;
 }
 

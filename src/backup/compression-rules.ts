@@ -19,11 +19,16 @@ export function checkCompression(compression: ResolvedCompression, backup: Compr
   throw new ConfigurationError(`compression: ${problem}`, { option: 'compression' });
 }
 
-function hereProblem({ method }: ResolvedCompression, { format, hasTarget }: CompressedBackup): string | undefined {
+function hereProblem(
+  { method, workers }: ResolvedCompression,
+  { format, hasTarget }: CompressedBackup,
+): string | undefined {
   if (hasTarget) return 'the client cannot compress what goes to another target';
   if (format === 'plain') {
     return `the client compresses in tar format only; in plain format the server can, for the way: 'server-${method}'`;
   }
+  // With them Node.js takes input that zstd has no room for yet for input behind the end, and drops it.
+  if (workers) return 'the client compresses in one thread; workers are for the server';
   const reason = whyNoCodec(method);
   return reason && `the client cannot compress with ${method}: ${reason}`;
 }

@@ -161,6 +161,7 @@ suite('what goes together', () => {
     ['server-lz4', { format: 'plain' }],
     ['server-lz4', { generatesManifest: true }],
     ['server-gzip', { writeRecoveryConf: true }],
+    ['client-zstd:workers=2', {}],
     ...(readsZstd
       ? []
       : ([
