@@ -42,7 +42,7 @@ export class DecodeThread {
   readonly #started = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   #piscina: Piscina<ThreadTask, DecodeReply>;
   /** In the order in which the thread takes them. */
-  #runs: Run[] = [];
+  readonly #runs: Run[] = [];
   #runNumber = 0;
   #timer: NodeJS.Timeout | undefined;
   /** The ends of threads that were replaced. */
@@ -109,19 +109,19 @@ export class DecodeThread {
     return piscina;
   }
 
-  /** The thread is gone: that is the fault of the batch that it began last, or would have begun. */
+  /**
+   * The thread is gone: that is the fault of the batch that it began last, or would have begun. Batches leave when they are
+   * rejected; one that had not reached the thread is not, and goes to the next one or is out of time.
+   */
   #blame(): void {
     const last = Atomics.load(this.#started, 0);
     const runs = this.#runs;
-    this.#runs = [];
-    clearTimeout(this.#timer);
     const culprit = runs.find(({ timedOut }) => timedOut) ?? runs.find(({ number }) => number === last) ?? runs[0];
     for (const run of runs) run.atFault = run === culprit;
   }
 
   #finish(run: Run): void {
     const at = this.#runs.indexOf(run);
-    if (at === -1) return;
     this.#runs.splice(at, 1);
     if (at > 0) return;
     clearTimeout(this.#timer);
