@@ -1,7 +1,9 @@
 /** pg-walstream: PostgreSQL WAL streaming for Node.js. */
-export type { BaseBackupOptions } from './backup/backup-options.js';
+export type { BackupCompression, CompressionMethod } from './backup/backup-compression.js';
+export type { BackupSlotOptions, BaseBackupOptions, WalMethod } from './backup/backup-options.js';
 export type { BackupProblem } from './backup/backup-problems.js';
-export { type BackupProgress, type BackupResult, BaseBackup } from './backup/base-backup.js';
+export type { BackupProgress, TablespaceProgress } from './backup/backup-progress.js';
+export { type BackupResult, BaseBackup } from './backup/base-backup.js';
 export type { ManifestChecksumAlgorithm } from './backup/manifest-checksum.js';
 export { type VerifyBackupResult, verifyBackup } from './backup/verify-backup.js';
 export type { BackupFormat, VerifyBackupOptions, VerifyProgress } from './backup/verify-options.js';

@@ -10,6 +10,8 @@ export interface ArchiveHandler {
   /** All archives are complete. */
   onManifest(): void;
   onManifestData(start: number, end: number): void;
+  /** The server's count: bytes of all archives so far, before it compresses them. 15 and later, about once a second. */
+  onDone(byteCount: number): void;
 }
 
 /** Takes the COPYs of BASE_BACKUP apart, in one of two forms, and lets nothing pass that is out of its place. */
@@ -24,6 +26,8 @@ export interface ArchiveRequest {
   /** In the order of the server's rows. */
   readonly tablespaces: readonly BackupTablespace[];
   readonly manifest: boolean;
+  /** What the server adds to the names of archives that it compresses; empty when it does not. */
+  readonly suffix: string;
 }
 
 export function createArchiveReader(
@@ -58,6 +62,14 @@ class ArchiveOrder {
     this.#handler.onArchive(this.#begun++);
   }
 
+  done(byteCount: number): void {
+    this.#handler.onDone(byteCount);
+  }
+
+  nameOf(tablespace: BackupTablespace): string {
+    return archiveName(tablespace) + this.#request.suffix;
+  }
+
   manifest(): void {
     this.#manifestBegun = true;
     this.#handler.onManifest();
@@ -77,7 +89,7 @@ class ArchiveOrder {
   expectEnd(): void {
     const { next } = this;
     if (next === 'end') return;
-    throw misplaced(`an end without ${next === 'manifest' ? 'the manifest' : archiveName(next)}`);
+    throw misplaced(`an end without ${next === 'manifest' ? 'the manifest' : this.nameOf(next)}`);
   }
 }
 
@@ -92,7 +104,7 @@ const MANIFEST = 0x6d; // m
  * ```
  * 'n' name:String tablespacePath:String   an archive begins
  * 'd' bytes                               of the archive or, after 'm', of the manifest
- * 'p' bytesDone:Int64                     progress; counted here from the bytes themselves
+ * 'p' bytesDone:Int64                     progress
  * 'm'                                     the manifest begins
  * ```
  *
@@ -141,14 +153,14 @@ class TypedMessages implements ArchiveReader {
     switch (type) {
       case NEW_ARCHIVE: {
         const [name, location] = [reader.cString(), reader.cString()];
-        if (typeof next === 'string' || name !== archiveName(next) || location !== next.location) {
+        if (typeof next === 'string' || name !== this.#order.nameOf(next) || location !== next.location) {
           throw misplaced(`the archive ${JSON.stringify(name)}`);
         }
         this.#order.archive();
         break;
       }
       case PROGRESS:
-        reader.int64();
+        this.#order.done(Number(reader.int64()));
         break;
       case MANIFEST:
         if (next !== 'manifest') throw misplaced('a manifest');

@@ -1,19 +1,22 @@
 import { join } from 'node:path';
 import { BackupError } from '../errors.js';
+import type { ArchiveOutput } from './archive-output.js';
 import { type ArchiveTarget, type BackupLayout, modesOf } from './backup-layout.js';
 import { makeDirectory, makeLink, NewFile, syncPath } from './durable-file.js';
 import { showPath } from './manifest.js';
 import { ManifestChecksum, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { ReceivedFile } from './manifest-comparison.js';
-import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember } from './tar-header.js';
+import { RecoveryPacker } from './recovery-packer.js';
+import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarModifiedAt } from './tar-header.js';
 import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 
 /** What becomes of one archive after the other. */
 export interface ArchiveSink {
   begin(target: ArchiveTarget): void;
-  push(bytes: Buffer, start: number, end: number): void;
+  /** The bytes must not change until it is done. */
+  push(bytes: Buffer, start: number, end: number): Promise<void> | undefined;
   /** The archive is complete. */
-  end(): void;
+  end(): Promise<void> | undefined;
   /** All are: what waited for that is made, and everything survives a crash if `sync`. */
   finish(sync: boolean): void;
 }
@@ -26,6 +29,7 @@ export class ReceivedFiles {
   #checksum: ManifestChecksum;
   #path = '';
   #size = 0;
+  #modifiedAt = 0;
 
   constructor(algorithm: ManifestChecksumAlgorithm) {
     this.#algorithm = algorithm;
@@ -36,8 +40,10 @@ export class ReceivedFiles {
     this.#prefix = oid === undefined ? '' : `pg_tblspc/${oid}/`;
   }
 
-  beginFile(path: string): void {
+  /** `modifiedAt` in seconds since 1970. */
+  beginFile(path: string, modifiedAt: number): void {
     this.#path = this.#prefix + path;
+    this.#modifiedAt = modifiedAt;
     if (this.files.has(this.#path)) {
       throw new BackupError(`the server sent ${showPath(this.#path)} twice`, { path: showPath(this.#path) });
     }
@@ -51,7 +57,8 @@ export class ReceivedFiles {
   }
 
   endFile(): void {
-    this.files.set(this.#path, { size: this.#size, checksum: this.#checksum.digest() });
+    const checksum = this.#checksum.digest();
+    this.files.set(this.#path, { size: this.#size, modifiedAt: this.#modifiedAt, checksum });
   }
 }
 
@@ -78,6 +85,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#received = received;
     this.#modes = modesOf(layout);
     this.#target = layout.archives[0];
+    for (const folder of layout.walFolders) this.#directories.add(latin1(folder));
   }
 
   begin(target: ArchiveTarget): void {
@@ -93,19 +101,19 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#directories.add(latin1(directory));
   }
 
-  push(bytes: Buffer, start: number, end: number): void {
+  push(bytes: Buffer, start: number, end: number): undefined {
     this.#tar?.push(bytes, start, end);
   }
 
-  end(): void {
+  end(): undefined {
     this.#tar?.end();
   }
 
-  onMember(member: TarMember): void {
+  onMember(member: TarMember, header: Buffer): void {
     const path = this.#pathOf(member);
     switch (member.kind) {
       case 'file':
-        this.#received.beginFile(member.path);
+        this.#received.beginFile(member.path, tarModifiedAt(header));
         this.#file = new NewFile(Buffer.from(path, 'latin1'), this.#modes.file, showPath(path));
         this.#filePaths.push(path);
         break;
@@ -179,53 +187,71 @@ function latin1(path: string): string {
   return Buffer.from(path).toString('latin1');
 }
 
-/** Tar format: archives are kept as they come, byte for byte, and looked into only for checksums. */
+/** Tar format: archives go on as they come, byte for byte, and are looked into only for checksums. */
 export class ArchivingSink implements ArchiveSink, TarHandler {
   readonly #layout: BackupLayout;
   readonly #received: ReceivedFiles;
+  readonly #open: (target: ArchiveTarget) => ArchiveOutput;
   #tar: TarReader | undefined;
-  #file: NewFile | undefined;
+  #output: ArchiveOutput | undefined;
+  /** Puts the configuration of a standby into the data directory's archive. */
+  #packer: RecoveryPacker | undefined;
 
-  constructor(layout: BackupLayout, received: ReceivedFiles) {
+  constructor(layout: BackupLayout, received: ReceivedFiles, open: (target: ArchiveTarget) => ArchiveOutput) {
     this.#layout = layout;
     this.#received = received;
+    this.#open = open;
   }
 
   begin(target: ArchiveTarget): void {
-    const path = join(this.#layout.directory, target.name);
-    this.#file = new NewFile(path, modesOf(this.#layout).file, path);
+    const { recoveryLines } = this.#layout;
+    const { file: mode } = modesOf(this.#layout);
+    const output = this.#open(target);
+    this.#output = output;
+    const isStandby = target.oid === undefined && recoveryLines !== undefined;
+    this.#packer = isStandby ? new RecoveryPacker((bytes) => output.write(bytes), recoveryLines, mode) : undefined;
     this.#tar = new TarReader(target.name, originOf(this.#layout), this);
     this.#received.beginArchive(target);
   }
 
-  push(bytes: Buffer, start: number, end: number): void {
+  push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     // Looked at first: what is refused is not written.
     this.#tar?.push(bytes, start, end);
-    this.#file?.write(bytes.subarray(start, end));
+    if (this.#packer === undefined) this.#output?.write(bytes.subarray(start, end));
+    return this.#output?.drained();
   }
 
-  end(): void {
+  end(): Promise<void> | undefined {
     this.#tar?.end();
-    if (!this.#layout.hasTrailer) this.#file?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
-    this.#file?.close(this.#layout.sync);
-    this.#file = undefined;
+    this.#packer?.end();
+    const lacksTrailer = !this.#layout.hasTrailer || this.#packer !== undefined;
+    if (lacksTrailer) this.#output?.write(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
+    const closed = this.#output?.close(this.#layout.sync);
+    this.#output = undefined;
+    return closed;
   }
 
-  onMember({ kind, path }: TarMember): void {
-    if (kind === 'file') this.#received.beginFile(path);
+  onMember(member: TarMember, header: Buffer): void {
+    const { kind, path } = member;
+    if (kind === 'file') this.#received.beginFile(path, tarModifiedAt(header));
     else if (kind === 'symlink') {
       throw new BackupError(`the server sent a link where it was asked for none: ${showPath(path)}`, {
         path: showPath(path),
       });
     }
+    // The block is used again for the next member, perhaps before it is compressed.
+    this.#packer?.onMember(member, Buffer.from(header));
   }
 
   onContent(bytes: Buffer, start: number, end: number): void {
-    this.#received.update(bytes.subarray(start, end));
+    const content = bytes.subarray(start, end);
+    this.#received.update(content);
+    this.#packer?.onContent(content);
   }
 
   onMemberEnd(): void {
     this.#received.endFile();
+    this.#packer?.onMemberEnd();
   }
 
   finish(sync: boolean): void {

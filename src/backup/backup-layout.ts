@@ -1,3 +1,4 @@
+import type { ResolvedCompression } from './backup-compression.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
 
 /** Where one archive goes. */
@@ -23,13 +24,19 @@ export interface BackupLayout {
   readonly hasTrailer: boolean;
   /** Folders 0750 and files 0640, as the server's are, instead of 0700 and 0600. */
   readonly groupAccess: boolean;
-  /** `undefined`: no manifest comes. */
-  readonly manifestAlgorithm: ManifestChecksumAlgorithm | undefined;
+  /** Of the manifest, whether it comes or is made here. */
+  readonly manifestAlgorithm: ManifestChecksumAlgorithm;
   readonly systemIdentifier: bigint;
-  /** Size of the WAL segments that must come with it; `undefined`: none do. */
+  /** Of the archives, by whom it says. */
+  readonly compression: ResolvedCompression | undefined;
+  /** The manifest that is to be made here, and the timeline of the backup; `undefined`: one comes. */
+  readonly generatedManifest: { readonly version: 1 | 2; readonly timeline: number } | undefined;
+  /** Size of the WAL segments that must come in the archives; `undefined`: none do. */
   readonly walSegmentBytes: number | undefined;
-  /** Line for postgresql.auto.conf, or `undefined` for no recovery configuration. */
-  readonly recoveryLine: string | undefined;
+  /** In plain format, absolute paths of folders that were made beforehand, for WAL that comes beside the archives. */
+  readonly walFolders: readonly string[];
+  /** Lines for postgresql.auto.conf, or `undefined` for no recovery configuration. */
+  readonly recoveryLines: string | undefined;
   readonly sync: boolean;
 }
 
@@ -41,10 +48,10 @@ export interface BackupPositions {
 
 /** What was written. */
 export interface BackupSummary {
-  /** Files of the data directory and tablespaces. */
-  readonly fileCount: number;
+  /** Files of the data directory and tablespaces; `undefined` where the archives could not be looked into. */
+  readonly fileCount: number | undefined;
   /** Their bytes. */
-  readonly byteCount: number;
+  readonly byteCount: number | undefined;
   /** Whether the server's manifest was compared with what was written. */
   readonly verified: boolean;
 }

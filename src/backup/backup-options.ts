@@ -3,24 +3,64 @@ import { resolveConnectionConfig } from '../connection/connection-config.js';
 import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
 import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
 import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
+import { checkSlotName } from '../protocol/quoting.js';
+import { type BackupCompression, type ResolvedCompression, resolveCompression } from './backup-compression.js';
+import { type BackupTarget, parseTarget } from './backup-target.js';
+import { checkCompression } from './compression-rules.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
+
+export type WalMethod = 'stream' | 'fetch' | 'none';
+
+/** A physical slot for the WAL of a backup, and for a standby that is made of it. */
+export interface BackupSlotOptions {
+  readonly name: string;
+  /**
+   * `never` (default): it exists. `always`: it must not exist yet; it stays after the backup, and is dropped when the
+   * backup fails, unless `keepOnError`.
+   */
+  readonly create?: 'never' | 'always';
+}
 
 /** Options of `BaseBackup`. */
 export interface BaseBackupOptions {
   /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. The user needs REPLICATION. */
   readonly connection?: ConnectionInput;
-  /** Where the backup goes: a folder that is empty or not there yet. */
-  readonly directory: string;
+  /** Where the backup goes: a folder that is empty or not there yet. Needed unless there is another `target`. */
+  readonly directory?: string;
+  /**
+   * `client` (default): here. Else (15 and later) it does not come here, nothing is verified, and `directory` and `format`
+   * are not possible: `server:/path`, a folder on the server, which makes archives there (the user needs
+   * pg_write_server_files), or `blackhole`, which throws it away.
+   */
+  readonly target?: string;
+  /**
+   * As pg_basebackup's `--compress`: `server-zstd:level=5`, `client-gzip`, `gzip:9`, `none`; or an object. The server (15 and
+   * later) compresses what it sends: in plain format it is decompressed as it comes, in tar format archives are kept
+   * compressed. The client compresses archives of tar format. gzip; zstd from Node.js 22.15 and 23.8 on. lz4 is for the
+   * server only: such archives are kept unread, so that they are not verified.
+   */
+  readonly compression?: string | BackupCompression;
+  /**
+   * Path of the `backup_manifest` of an earlier backup: only what changed since comes (17 and later, with
+   * `summarize_wal`). pg_combinebackup makes one backup of both.
+   */
+  readonly incrementalFrom?: string;
   /**
    * `plain` (default): files as the server has them, ready to be started. `tar`: the server's archives, byte for byte,
    * `base.tar` and one for each tablespace.
    */
   readonly format?: 'plain' | 'tar';
   /**
-   * `fetch` (default): the server adds the WAL that the backup needs at its end, and fails if it was recycled meanwhile
-   * (`wal_keep_size`). `none`: the backup is useless without an archive of WAL.
+   * How the WAL comes that the backup needs. `stream` (default): over a second connection, while the backup is taken.
+   * `fetch`: the server adds it at the end, and fails if it was recycled meanwhile (`wal_keep_size`). `none`: the
+   * backup is useless without an archive of WAL.
    */
-  readonly walMethod?: 'fetch' | 'none';
+  readonly walMethod?: WalMethod;
+  /**
+   * With `walMethod: 'stream'`, the slot for which the server keeps WAL until it was sent: a temporary one by default,
+   * one that exists by its name, or a new one. `false`: none, and WAL may be removed too early.
+   */
+  readonly slot?: string | BackupSlotOptions | false;
   /** `spread` (default): the server's next checkpoint, which may take minutes. `fast`: one at once. */
   readonly checkpoint?: 'fast' | 'spread';
   /** Most kB per second that the server sends: 32 to 1 048 576. */
@@ -29,7 +69,8 @@ export interface BaseBackupOptions {
   readonly label?: string;
   /**
    * `yes` (default): the server lists what it sends, and what came is compared with that. `force-encode`: with every path
-   * in hex. `no`: nothing is verified.
+   * in hex. `no`: it sends none; `backup_manifest` is then made here, of what came, as the server would make it.
+   * There is nothing to compare what came with, but it can be verified later.
    */
   readonly manifest?: 'yes' | 'no' | 'force-encode';
   /** Algorithm of the manifest's checksums; default `CRC32C`. */
@@ -41,14 +82,17 @@ export interface BaseBackupOptions {
    * paths that the server names. A tablespace that is not mapped is an error before anything is written.
    */
   readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
-  /** In plain format, make the backup a standby of the server: standby.signal and primary_conninfo, password included. */
+  /**
+   * Make the backup a standby of the server: standby.signal, primary_conninfo, password included, and primary_slot_name
+   * where `slot` names one. In tar format they are in `base.tar`.
+   */
   readonly writeRecoveryConf?: boolean;
   /** Make everything survive a crash before the backup is called done. Default true. */
   readonly sync?: boolean;
   /** Leave what was written when the backup fails; it has no manifest then. */
   readonly keepOnError?: boolean;
   /**
-   * Once the server sends, so long without a byte is an error. Default 60 000. With `walMethod: 'none'` a server that
+   * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. With `walMethod: 'none'` a server that
    * archives sends nothing while it waits for its archiver: allow for that.
    */
   readonly idleTimeoutMs?: number;
@@ -56,12 +100,23 @@ export interface BaseBackupOptions {
   readonly signal?: AbortSignal;
 }
 
+export type ResolvedBackupSlot =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'temporary' }
+  | { readonly kind: 'named'; readonly name: string; readonly create: boolean };
+
 /** The same with every default filled in. */
 export interface ResolvedBackupOptions {
   readonly connection: ConnectionConfig;
+  /** Empty with a `target`. */
   readonly directory: string;
+  readonly target: BackupTarget | undefined;
+  readonly compression: ResolvedCompression | undefined;
+  /** Absolute path. */
+  readonly incrementalFrom: string | undefined;
   readonly format: 'plain' | 'tar';
-  readonly walMethod: 'fetch' | 'none';
+  readonly walMethod: WalMethod;
+  readonly slot: ResolvedBackupSlot;
   readonly checkpoint: 'fast' | 'spread';
   readonly maxRateKb: number | undefined;
   readonly label: string;
@@ -79,8 +134,12 @@ export interface ResolvedBackupOptions {
 const KNOWN_OPTIONS = new Set([
   'connection',
   'directory',
+  'target',
+  'compression',
+  'incrementalFrom',
   'format',
   'walMethod',
+  'slot',
   'checkpoint',
   'maxRateKb',
   'label',
@@ -104,18 +163,33 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
   const { label, maxRateKb, manifestChecksums } = options;
   const format = oneOf(options.format, 'format', ['plain', 'tar'] as const, 'plain');
   const manifest = oneOf(options.manifest, 'manifest', ['yes', 'no', 'force-encode'] as const, 'yes');
-  const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
   if (label !== undefined && typeof label !== 'string') throw wrong('label', 'must be a string');
-  if (manifest === 'no' && manifestChecksums !== undefined) throw wrong('manifestChecksums', 'needs a manifest');
-  if (format === 'tar' && writeRecoveryConf) throw wrong('writeRecoveryConf', "needs format: 'plain'");
   if (format === 'tar' && options.tablespaceMapping !== undefined) {
     throw wrong('tablespaceMapping', "needs format: 'plain'; archives keep the server's paths in tablespace_map");
   }
+  const writeRecoveryConf = flag(options.writeRecoveryConf, 'writeRecoveryConf');
+  const target = parseTarget(options.target);
+  const walMethods = ['stream', 'fetch', 'none'] as const;
+  const walMethod = oneOf(options.walMethod, 'walMethod', walMethods, target === undefined ? 'stream' : 'fetch');
+  if (target !== undefined && walMethod === 'stream') {
+    throw wrong('walMethod', "must be 'fetch' or 'none' with another target: the WAL would come here");
+  }
+  if (target !== undefined) checkTarget(options);
+  const { directory, incrementalFrom } = options;
+  const compression = resolveCompression(options.compression, target !== undefined);
+  if (compression !== undefined) {
+    const [hasTarget, generatesManifest] = [target !== undefined, manifest === 'no'];
+    checkCompression(compression, { format, hasTarget, generatesManifest, writeRecoveryConf });
+  }
   return {
     connection: resolveConnectionConfig(options.connection),
-    directory: pathFrom(options.directory, 'directory'),
+    directory: target === undefined ? pathFrom(directory, 'directory') : '',
+    target,
+    compression,
+    incrementalFrom: incrementalFrom === undefined ? undefined : pathFrom(incrementalFrom, 'incrementalFrom'),
     format,
-    walMethod: oneOf(options.walMethod, 'walMethod', ['fetch', 'none'] as const, 'fetch'),
+    walMethod,
+    slot: slotFrom(options.slot, walMethod),
     checkpoint: oneOf(options.checkpoint, 'checkpoint', ['fast', 'spread'] as const, 'spread'),
     maxRateKb:
       maxRateKb === undefined
@@ -139,6 +213,18 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
   };
 }
 
+function slotFrom(slot: BaseBackupOptions['slot'], walMethod: WalMethod): ResolvedBackupSlot {
+  if (slot === false) return { kind: 'none' };
+  if (slot === undefined) return { kind: 'temporary' };
+  if (walMethod !== 'stream') throw wrong('slot', "needs walMethod: 'stream'");
+  if (typeof slot === 'string') return slotFrom({ name: slot }, walMethod);
+  if (typeof slot !== 'object' || slot === null) throw wrong('slot', 'must be a name, { name, create } or false');
+  refuseUnknown(slot, new Set(['name', 'create']), 'slot.');
+  checkSlotName(slot.name, 'slot.name');
+  const create = oneOf(slot.create, 'slot.create', ['never', 'always'] as const, 'never') === 'always';
+  return { kind: 'named', name: slot.name, create };
+}
+
 function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyMap<string, string> | 'server-paths' {
   if (mapping === 'server-paths') return mapping;
   if (mapping !== undefined && (typeof mapping !== 'object' || mapping === null)) {
@@ -154,8 +240,23 @@ function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyM
   );
 }
 
-function pathFrom(path: string, option: string): string {
-  if (typeof path !== 'string' || path === '' || path.includes('\0'))
-    throw wrong(option, 'must be the path of a folder');
+/** Options that say how a backup is written here. */
+const LOCAL_OPTIONS = ['directory', 'format', 'tablespaceMapping', 'writeRecoveryConf'] as const;
+
+/** What goes elsewhere is not written here. */
+function checkTarget(options: BaseBackupOptions): void {
+  for (const name of LOCAL_OPTIONS) {
+    if (options[name] !== undefined && options[name] !== false)
+      throw wrong(name, 'is not possible with another target');
+  }
+}
+
+function pathFrom(path: string | undefined, option: string): string {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw wrong(
+      option,
+      option === 'incrementalFrom' ? 'must be the path of a manifest' : 'must be the path of a folder',
+    );
+  }
   return resolvePath(path);
 }

@@ -1,3 +1,4 @@
+import { orAbort } from '../connection/connect-deadline.js';
 import type { CopyOut, CopyOutHandler } from '../connection/copy-out.js';
 import type { QueryResult } from '../connection/query-result.js';
 import type { ServerNotice } from '../connection/server-error.js';
@@ -6,8 +7,9 @@ import { ProtocolError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { type ArchiveHandler, type ArchiveReader, createArchiveReader } from './archive-messages.js';
 import type { BackupLayout } from './backup-layout.js';
+import { type BackupProgress, ProgressMeter } from './backup-progress.js';
 import { BackupThread, type BackupThreadHandler } from './backup-thread.js';
-import { archiveName, type BackupTablespace, parseTablespaces } from './tablespace.js';
+import { type BackupTablespace, parseTablespaces } from './tablespace.js';
 
 /** A position on a timeline. */
 export interface BackupPosition {
@@ -19,19 +21,21 @@ export interface BackupTransferOptions {
   readonly serverVersion: number;
   /** Whether a manifest was asked for. */
   readonly manifest: boolean;
-  /** Decides where everything goes, and makes the folders; what it throws ends the backup. */
-  readonly prepare: (tablespaces: readonly BackupTablespace[]) => BackupLayout;
+  /** What the server adds to the names of archives that it compresses; empty when it does not. */
+  readonly suffix: string;
+  /**
+   * Decides where everything goes, and makes the folders; `undefined` when the backup does not come here. What it throws ends
+   * the backup.
+   */
+  readonly prepare: (tablespaces: readonly BackupTablespace[]) => BackupLayout | undefined;
+  /** What must be under way before the archives are read; no more is read until then. What it throws ends the backup. */
+  readonly beforeArchives: (start: BackupPosition) => Promise<void>;
   readonly onNotice: (notice: ServerNotice) => void;
-  readonly onProgress: (progress: TransferProgress) => void;
+  readonly onProgress: () => void;
 }
 
-export interface TransferProgress {
-  readonly receivedBytes: number;
-  /** The server's estimate of all archives, without WAL; `undefined` if it was not asked. */
-  readonly estimatedBytes: number | undefined;
-  /** What is coming: name of an archive, `backup_manifest`, or `undefined` before the first. */
-  readonly archive: string | undefined;
-}
+/** Why nothing is read. */
+type Hold = 'disk' | 'start';
 
 /** Leads what the server answers to BASE_BACKUP to the thread that writes it. */
 export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThreadHandler {
@@ -44,9 +48,10 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   #reader: ArchiveReader | undefined;
   #thread: BackupThread | undefined;
   #slab: Slab | undefined;
-  #receivedBytes = 0;
-  #estimatedBytes: number | undefined;
-  #archive: string | undefined;
+  #meter: ProgressMeter | undefined;
+  /** Bytes that the server says it has read, where it is the one to ask. */
+  #serverCount: number | undefined;
+  readonly #holds = new Set<Hold>();
   #failure: Error | undefined;
   #onFailure: ((error: Error) => void) | undefined;
 
@@ -77,20 +82,19 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
     return this.#thread;
   }
 
-  get progress(): TransferProgress {
-    return {
-      receivedBytes: this.#receivedBytes,
-      estimatedBytes: this.#estimatedBytes,
-      archive: this.#archive,
-    };
+  /** `undefined` before the server has said what there is. */
+  get progress(): BackupProgress | undefined {
+    return this.#meter?.progress(performance.now());
   }
 
-  /** Rejects when the thread fails, also when it did before. */
-  threadFailure(): Promise<never> {
-    return new Promise((_, reject) => {
+  /** What the promise gives, unless the thread fails, also before, or the signal comes. */
+  unlessThreadFails<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const failed = new Promise<never>((_, reject) => {
       if (this.#failure !== undefined) reject(this.#failure);
       this.#onFailure = reject;
     });
+    const first = Promise.race([promise, failed]);
+    return signal === undefined ? first : orAbort(first, signal);
   }
 
   /** Start, tablespaces, then the COPYs, end, and the bare completion of the command. */
@@ -98,7 +102,7 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
     if (this.#start === undefined) {
       this.#start = positionFrom(result);
     } else if (this.#tablespaces === undefined) {
-      this.#prepare(parseTablespaces(result));
+      this.#prepare(parseTablespaces(result), this.#start);
     } else if (this.#end === undefined) {
       const end = positionFrom(result);
       if (end.lsn < this.#start.lsn) throw misplaced('an end before its start');
@@ -125,7 +129,7 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   onCopyDone(): void {}
 
   onReadEnd(): void {
-    this.#options.onProgress(this.progress);
+    this.#options.onProgress();
   }
 
   onSlabEnd(): void {
@@ -137,18 +141,25 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   }
 
   onArchive(index: number): void {
-    const tablespace = this.#tablespaces?.[index];
-    this.#archive = tablespace && archiveName(tablespace);
+    this.#meter?.beginArchive(index);
     this.#thread?.beginArchive(index);
   }
 
   onArchiveData(start: number, end: number): void {
-    this.#receivedBytes += end - start;
-    if (this.#slab !== undefined) this.#thread?.push(this.#slab, start, end);
+    if (this.#thread === undefined) throw misplaced('bytes of what it should have kept');
+    if (this.#serverCount === undefined) this.#meter?.add(end - start, performance.now());
+    if (this.#slab !== undefined) this.#thread.push(this.#slab, start, end);
+  }
+
+  /** Of archives that it compresses, or keeps, only the server knows how far they are. */
+  onDone(byteCount: number): void {
+    if (this.#serverCount === undefined || byteCount <= this.#serverCount) return;
+    this.#meter?.add(byteCount - this.#serverCount, performance.now());
+    this.#serverCount = byteCount;
   }
 
   onManifest(): void {
-    this.#archive = 'backup_manifest';
+    this.#meter?.beginManifest();
     this.#thread?.beginManifest();
   }
 
@@ -157,8 +168,8 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   }
 
   onPressure(high: boolean): void {
-    if (high) this.#copy?.hold();
-    else this.#copy?.release();
+    if (high) this.#hold('disk');
+    else this.#release('disk');
   }
 
   onFailure(error: Error): void {
@@ -167,13 +178,29 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
     this.#onFailure?.(error);
   }
 
-  #prepare(tablespaces: readonly BackupTablespace[]): void {
+  #prepare(tablespaces: readonly BackupTablespace[], start: BackupPosition): void {
     this.#tablespaces = tablespaces;
-    const { prepare, manifest, serverVersion } = this.#options;
-    const sizes = tablespaces.map(({ sizeKb }) => sizeKb);
-    if (!sizes.includes(undefined)) this.#estimatedBytes = sizes.reduce((sum: number, kb = 0) => sum + kb * 1024, 0);
-    this.#thread = new BackupThread(prepare(tablespaces), this);
-    this.#reader = createArchiveReader({ tablespaces, manifest }, serverVersion, this);
+    const { prepare, beforeArchives, manifest, serverVersion, suffix } = this.#options;
+    this.#meter = new ProgressMeter(tablespaces);
+    const layout = prepare(tablespaces);
+    if (layout === undefined || suffix !== '') this.#serverCount = 0;
+    if (layout !== undefined) this.#thread = new BackupThread(layout, this);
+    this.#reader = createArchiveReader({ tablespaces, manifest, suffix }, serverVersion, this);
+    this.#hold('start');
+    beforeArchives(start).then(
+      () => this.#release('start'),
+      (error: unknown) => this.#copy?.fail(error),
+    );
+  }
+
+  #hold(reason: Hold): void {
+    this.#holds.add(reason);
+    this.#copy?.hold();
+  }
+
+  #release(reason: Hold): void {
+    this.#holds.delete(reason);
+    if (this.#holds.size === 0) this.#copy?.release();
   }
 }
 

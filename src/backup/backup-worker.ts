@@ -10,31 +10,39 @@ export function runBackupWorker(): void {
   const reply = (message: BackupReply) => port.postMessage(message);
   const writer = new BackupWriter(workerData as BackupLayout);
   let failed = false;
-  port.on('message', (task: BackupTask) => {
+  let last: Promise<void> = Promise.resolve();
+  const next = async (task: BackupTask): Promise<void> => {
     if (failed) return;
     try {
-      const summary = perform(writer, task);
+      const summary = await perform(writer, task);
       if (task.kind === 'bytes') reply({ kind: 'taken' });
       if (summary !== undefined) reply({ kind: 'finished', summary });
     } catch (error) {
       failed = true;
       reply({ kind: 'failed', failure: encodeFailure(error) });
     }
+  };
+  // zlib works in threads of its own, and what it was not yet done with has to wait.
+  port.on('message', (task: BackupTask) => {
+    last = last.then(() => next(task));
   });
 }
 
-function perform(writer: BackupWriter, task: BackupTask): BackupSummary | undefined {
+async function perform(writer: BackupWriter, task: BackupTask): Promise<BackupSummary | undefined> {
   switch (task.kind) {
     case 'archive':
-      writer.beginArchive(task.index);
+      await writer.beginArchive(task.index);
       return undefined;
     case 'manifest':
-      writer.beginManifest();
+      await writer.beginManifest();
       return undefined;
     case 'bytes': {
       const { stretches } = task;
       const bytes = Buffer.from(task.memory);
-      for (let i = 0; i < stretches.length; i += 2) writer.push(bytes, stretches[i], stretches[i + 1]);
+      for (let i = 0; i < stretches.length; i += 2) {
+        const used = writer.push(bytes, stretches[i], stretches[i + 1]);
+        if (used !== undefined) await used;
+      }
       return undefined;
     }
     case 'finish':

@@ -1,16 +1,20 @@
 import { dirname, join } from 'node:path';
 import { BackupError } from '../errors.js';
-import { type ArchiveSink, ArchivingSink, ExtractingSink, ReceivedFiles } from './archive-sinks.js';
+import { type ArchiveSink, ReceivedFiles } from './archive-sinks.js';
 import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } from './backup-layout.js';
+import { createSink, looksInto } from './compressed-sinks.js';
 import { appendToFile, NewFile, renameFile, syncPath } from './durable-file.js';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
-import { compareWithManifest } from './manifest-comparison.js';
+import { compareOrigin, compareWithManifest, type ReceivedFile } from './manifest-comparison.js';
+import { formatManifest, type ListedFile } from './manifest-format.js';
 import { findMissingWal } from './missing-wal.js';
+import { RECOVERY_CONFIGURATION, STANDBY_SIGNAL } from './recovery-configuration.js';
 
 /** Name of the manifest until everything else is proved and on disk. */
 export const UNPROVED_MANIFEST_NAME = `${MANIFEST_NAME}.tmp`;
 
-const STANDBY_SIGNAL = 'standby.signal';
+/** WAL is proved by its own checksums; the server lists no segments either. */
+const WAL_SEGMENT = /^pg_wal\/[0-9A-F]{24}$/;
 
 /**
  * Writes a backup while it comes and proves it against the server's manifest at the end. It blocks its thread: it is made
@@ -27,29 +31,25 @@ export class BackupWriter {
 
   constructor(layout: BackupLayout) {
     this.#layout = layout;
-    this.#received = new ReceivedFiles(layout.manifestAlgorithm ?? 'NONE');
-    const Sink = layout.format === 'plain' ? ExtractingSink : ArchivingSink;
-    this.#sink = new Sink(layout, this.#received);
+    this.#received = new ReceivedFiles(layout.manifestAlgorithm);
+    this.#sink = createSink(layout, this.#received);
     this.#manifestPath = join(layout.directory, UNPROVED_MANIFEST_NAME);
   }
 
-  beginArchive(index: number): void {
-    this.#endArchive();
+  async beginArchive(index: number): Promise<void> {
+    await this.#endArchive();
     this.#sink.begin(this.#layout.archives[index]);
     this.#inArchive = true;
   }
 
-  beginManifest(): void {
-    this.#endArchive();
+  async beginManifest(): Promise<void> {
+    await this.#endArchive();
     this.#manifestFile = new NewFile(this.#manifestPath, modesOf(this.#layout).file, this.#manifestPath);
   }
 
-  /** Bytes of what began last. They are used before this returns. */
-  push(bytes: Buffer, start: number, end: number): void {
-    if (this.#inArchive) {
-      this.#sink.push(bytes, start, end);
-      return;
-    }
+  /** Bytes of what began last, which must not change until they are used: at once, or when the promise says so. */
+  push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
+    if (this.#inArchive) return this.#sink.push(bytes, start, end);
     const part = Buffer.from(bytes.subarray(start, end));
     const file = this.#manifestFile;
     if (file === undefined || file.size + part.length > MAX_MANIFEST_BYTES) {
@@ -57,18 +57,20 @@ export class BackupWriter {
     }
     file.write(part);
     this.#manifestParts.push(part);
+    return undefined;
   }
 
   /**
    * The server has said that this was all. The manifest gets its name when everything is proved and survives a crash;
    * never without `prove`.
    */
-  finish(positions: BackupPositions, prove: boolean): BackupSummary {
-    this.#endArchive();
+  async finish(positions: BackupPositions, prove: boolean): Promise<BackupSummary> {
+    await this.#endArchive();
     const layout = this.#layout;
     const verified = prove && this.#prove(positions);
     this.#configureRecovery();
     this.#sink.finish(layout.sync);
+    this.#generateManifest(positions);
     if (this.#manifestFile !== undefined) {
       this.#manifestFile.close(layout.sync);
       if (prove) renameFile(this.#manifestPath, join(layout.directory, MANIFEST_NAME));
@@ -77,37 +79,59 @@ export class BackupWriter {
       syncPath(layout.directory, layout.directory, 'directory');
       syncPath(dirname(layout.directory), dirname(layout.directory), 'directory');
     }
+    if (!looksInto(layout)) return { fileCount: undefined, byteCount: undefined, verified };
     let byteCount = 0;
     for (const { size } of this.#received.files.values()) byteCount += size;
     return { fileCount: this.#received.files.size, byteCount, verified };
   }
 
-  #endArchive(): void {
-    if (this.#inArchive) this.#sink.end();
+  async #endArchive(): Promise<void> {
+    if (this.#inArchive) await this.#sink.end();
     this.#inArchive = false;
   }
 
   /** Whether there was a manifest to prove it against. */
   #prove(positions: BackupPositions): boolean {
-    const { manifestAlgorithm, systemIdentifier, walSegmentBytes } = this.#layout;
+    const layout = this.#layout;
+    const { generatedManifest, systemIdentifier, walSegmentBytes } = layout;
     const { files } = this.#received;
-    const missing = walSegmentBytes === undefined ? undefined : findMissingWal(files, walSegmentBytes, positions);
+    const isRead = looksInto(layout);
+    const missing =
+      walSegmentBytes === undefined || !isRead ? undefined : findMissingWal(files, walSegmentBytes, positions);
     if (missing !== undefined) throw missing;
-    if (manifestAlgorithm === undefined) return false;
+    if (generatedManifest !== undefined) return false;
     const manifest = parseManifest(Buffer.concat(this.#manifestParts));
-    const difference = compareWithManifest(manifest, files, systemIdentifier, positions);
+    const difference = isRead
+      ? compareWithManifest(manifest, files, systemIdentifier, positions)
+      : compareOrigin(manifest, systemIdentifier, positions);
     if (difference !== undefined) throw difference;
-    return true;
+    return isRead;
   }
 
-  /** postgresql.auto.conf was hashed as it came; verification lets it differ from the manifest. */
+  /** Of what came, where the server was asked for no manifest. */
+  #generateManifest(positions: BackupPositions): void {
+    const { generatedManifest, manifestAlgorithm: algorithm, systemIdentifier } = this.#layout;
+    if (generatedManifest === undefined) return;
+    const { version, timeline } = generatedManifest;
+    const file = new NewFile(this.#manifestPath, modesOf(this.#layout).file, this.#manifestPath);
+    const walRanges = [{ ...positions, timeline }];
+    const files = listedFiles(this.#received.files);
+    for (const piece of formatManifest({ version, systemIdentifier, algorithm, files, walRanges })) file.write(piece);
+    this.#manifestFile = file;
+  }
+
+  /** postgresql.auto.conf was hashed as it came; verification lets it differ from the manifest. In tar format it is done. */
   #configureRecovery(): void {
-    const { recoveryLine, directory } = this.#layout;
-    if (recoveryLine === undefined) return;
-    appendToFile(join(directory, 'postgresql.auto.conf'), `${recoveryLine}\n`);
+    const { recoveryLines, directory, format, sync } = this.#layout;
+    if (recoveryLines === undefined || format === 'tar') return;
+    appendToFile(join(directory, RECOVERY_CONFIGURATION), recoveryLines);
     // A standby sends its own.
     if (this.#received.files.has(STANDBY_SIGNAL)) return;
     const signal = join(directory, STANDBY_SIGNAL);
-    new NewFile(signal, modesOf(this.#layout).file, signal).close(this.#layout.sync);
+    new NewFile(signal, modesOf(this.#layout).file, signal).close(sync);
   }
+}
+
+function* listedFiles(files: ReadonlyMap<string, ReceivedFile>): Generator<ListedFile, void> {
+  for (const [path, file] of files) if (!WAL_SEGMENT.test(path)) yield { path, ...file };
 }

@@ -1,27 +1,33 @@
 import { EventEmitter } from 'node:events';
 import { isAbsolute, join } from 'node:path';
-import { orAbort } from '../connection/connect-deadline.js';
 import { CopyOut } from '../connection/copy-out.js';
 import { PgConnection } from '../connection/pg-connection.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import { BackupError, ConfigurationError, ProtocolError, ServerError } from '../errors.js';
 import { baseBackup } from '../protocol/base-backup-command.js';
-import type { ArchiveTarget, BackupLayout, BackupSummary } from './backup-layout.js';
+import { whyNoCodec } from './archive-codec.js';
+import { COMPRESSION_SUFFIXES, compressionDetail, type ResolvedCompression } from './backup-compression.js';
+import { type ArchiveTarget, type BackupLayout, type BackupSummary, modesOf } from './backup-layout.js';
 import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
-import { BackupTransfer, type TransferProgress } from './backup-transfer.js';
+import type { BackupProgress } from './backup-progress.js';
+import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
+import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
+import { makeDirectory } from './durable-file.js';
+import { checkIncremental, manifestPieces, readManifestSystem } from './incremental-manifest.js';
 import { MANIFEST_NAME } from './manifest.js';
-import { recoveryLine } from './recovery-line.js';
+import { recoveryLines } from './recovery-configuration.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
+import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
+import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
 import { parseSegmentSize } from './wal-segment.js';
-
-/** How far a backup is. */
-export type BackupProgress = TransferProgress;
+import type { WalStore } from './wal-store.js';
 
 /** A backup that is complete, on disk and, with a manifest, proved. */
 export interface BackupResult {
-  readonly directory: string;
+  /** `undefined` when the backup went to another target. */
+  readonly directory: string | undefined;
   /** Of the server, as in IDENTIFY_SYSTEM. */
   readonly systemId: string;
   readonly serverVersion: number;
@@ -30,12 +36,20 @@ export interface BackupResult {
   readonly endLsn: bigint;
   /** Timeline at the end. */
   readonly timeline: number;
-  readonly tablespaces: readonly { readonly oid: number; readonly location: string; readonly directory: string }[];
-  readonly fileCount: number;
+  /** With the server's locations, and where they are here; a backup that is not here has none. */
+  readonly tablespaces: readonly {
+    readonly oid: number;
+    readonly location: string;
+    readonly directory: string | undefined;
+  }[];
+  /** `undefined` where nothing of it was seen here, or nothing could be read. */
+  readonly fileCount: number | undefined;
   /** Bytes of these files. */
-  readonly byteCount: number;
-  /** Whether everything was compared with the server's manifest: false only without one. */
+  readonly byteCount: number | undefined;
+  /** Whether everything was compared with the server's manifest. */
   readonly verified: boolean;
+  /** Why it was not; `undefined` when it was. */
+  readonly unverifiedReason: string | undefined;
   readonly manifestPath: string | undefined;
   readonly durationMs: number;
 }
@@ -89,8 +103,9 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
   async run(): Promise<BackupResult> {
     if (this.#started) throw new ConfigurationError('a BaseBackup runs once', { option: 'run' });
     this.#started = true;
-    const { directory, keepOnError, connection: config, signal } = this.#options;
-    checkVacant(directory, 'directory');
+    const { directory, target, keepOnError, connection: config, signal, incrementalFrom } = this.#options;
+    if (target === undefined) checkVacant(directory, 'directory');
+    const earlierSystem = incrementalFrom === undefined ? undefined : await readManifestSystem(incrementalFrom);
     const directories = new TargetDirectories();
     const connection = await PgConnection.connect(config, {
       mode: 'physical',
@@ -98,7 +113,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       onNotice: (notice) => this.emit('notice', notice),
     });
     try {
-      return await this.#take(connection, directories);
+      return await this.#take(connection, directories, earlierSystem);
     } catch (error) {
       if (!keepOnError && !(error instanceof PagesCorrupted)) await removeAfter(error, directories, directory);
       throw error;
@@ -107,38 +122,69 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     }
   }
 
-  async #take(connection: PgConnection, directories: TargetDirectories): Promise<BackupResult> {
+  async #take(
+    connection: PgConnection,
+    directories: TargetDirectories,
+    earlierSystem: string | undefined,
+  ): Promise<BackupResult> {
     const startedAt = performance.now();
     const options = this.#options;
-    const { signal } = options;
+    const { signal, compression } = options;
     const server = await this.#identify(connection);
     const command = this.#command(server.version);
+    if (earlierSystem !== undefined) await this.#uploadManifest(connection, server, earlierSystem);
+    let tablespaces: readonly BackupTablespace[] = [];
     let layout: BackupLayout | undefined;
+    let wal: BackupWal | undefined;
     const transfer = new BackupTransfer({
       serverVersion: server.version,
       manifest: options.manifest !== 'no',
-      prepare: (tablespaces) => {
-        layout = this.#layout(tablespaces, server);
+      suffix: compression?.location === 'server' ? COMPRESSION_SUFFIXES[compression.method] : '',
+      prepare: (found) => {
+        tablespaces = found;
+        if (options.target !== undefined) return undefined;
+        layout = this.#layout(tablespaces, server, transfer.start?.timeline ?? 0);
         this.#claim(layout, directories);
         return layout;
       },
+      beforeArchives: async (start) => {
+        if (options.walMethod !== 'stream' || layout === undefined) return;
+        wal = this.#streamWal(layout, server, start);
+        wal.failure().catch((error: unknown) => copy.fail(error));
+        await wal.started();
+      },
       onNotice: (notice) => this.emit('notice', notice),
-      onProgress: (progress) => this.#onProgress(progress),
+      onProgress: () => this.#onProgress(transfer),
     });
     const copy = new CopyOut(connection, transfer, { idleTimeoutMs: options.idleTimeoutMs, signal });
     transfer.attach(copy);
+    let isDone = false;
     try {
       const corruption = await this.#run(copy, command, transfer);
       const { start, end, thread } = transfer;
       const isWhole = transfer.completed || corruption !== undefined;
-      if (start === undefined || end === undefined || thread === undefined || layout === undefined || !isWhole) {
+      if (start === undefined || end === undefined || !isWhole) {
         throw new ProtocolError('the server ended the backup before it was complete', { offset: 0 });
       }
-      this.emit('progress', transfer.progress);
       const positions = { startLsn: start.lsn, endLsn: end.lsn };
-      const finished = thread.finish(positions, corruption === undefined);
-      const written = Promise.race([finished, transfer.threadFailure()]);
-      const summary = await (signal === undefined ? written : orAbort(written, signal));
+      if (options.manifest === 'no') checkTimeline(start.timeline, end.timeline);
+      if (thread === undefined || layout === undefined) {
+        if (corruption !== undefined) throw corruption;
+        this.#emitProgress(transfer);
+        return {
+          ...this.#elsewhere(tablespaces),
+          systemId: server.systemId,
+          serverVersion: server.version,
+          ...positions,
+          timeline: end.timeline,
+          durationMs: performance.now() - startedAt,
+        };
+      }
+      // The proof comes last: with it the manifest gets its name.
+      await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
+      this.#emitProgress(transfer);
+      const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
+      isDone = true;
       if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
       return {
         ...this.#written(layout, summary),
@@ -149,7 +195,10 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
         durationMs: performance.now() - startedAt,
       };
     } finally {
+      await wal?.close();
       await transfer.thread?.end();
+      // Why it failed matters more; a server that is gone keeps the slot.
+      if (!isDone && !options.keepOnError) await wal?.dropCreatedSlot().catch(() => {});
     }
   }
 
@@ -163,6 +212,16 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       if (isCorruption && transfer.end !== undefined) return error;
       throw error;
     }
+  }
+
+  /** Lets the server know what the backup builds on. */
+  async #uploadManifest(connection: PgConnection, server: SourceServer, earlierSystem: string): Promise<void> {
+    const { incrementalFrom = '', signal } = this.#options;
+    const options = { ...(signal && { signal }) };
+    const summarizeWal =
+      server.version < 170_000 ? undefined : (await connection.query('SHOW summarize_wal', options))[0]?.rows[0]?.[0];
+    checkIncremental(earlierSystem, { ...server, summarizeWal: summarizeWal ?? undefined });
+    await connection.copyIn('UPLOAD_MANIFEST', manifestPieces(incrementalFrom), options);
   }
 
   async #identify(connection: PgConnection): Promise<SourceServer> {
@@ -182,38 +241,48 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
   #command(serverVersion: number): string {
     const { label, checkpoint, walMethod, maxRateKb, manifest, manifestChecksums, verifyChecksums, format } =
       this.#options;
-    const wal = walMethod === 'fetch';
+    const { target, compression, incrementalFrom } = this.#options;
+    const compressed = compression?.location === 'server' ? compression : undefined;
     return baseBackup(
       {
         label,
         checkpoint,
         progress: this.listenerCount('progress') > 0,
-        wal,
+        wal: walMethod === 'fetch',
         // Without WAL in the backup, the archive must have it.
-        wait: !wal,
-        tablespaceMap: format === 'tar',
+        wait: walMethod === 'none',
+        tablespaceMap: format === 'tar' || target !== undefined,
         verifyChecksums,
         ...(maxRateKb !== undefined && { maxRateKb }),
         manifest,
         ...(manifest !== 'no' && { manifestChecksums }),
+        ...(target !== undefined && { target: target.name }),
+        ...(target?.detail !== undefined && { targetDetail: target.detail }),
+        ...(compressed !== undefined && { compression: commandCompression(compressed) }),
+        ...(incrementalFrom !== undefined && { incremental: true }),
       },
       serverVersion,
     );
   }
 
-  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): BackupLayout {
-    const { directory, format, walMethod, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
+  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer, timeline: number): BackupLayout {
+    const { directory, format, walMethod, slot, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
       this.#options;
+    const slotName = slot.kind === 'named' ? slot.name : undefined;
+    const version = server.version >= 170_000 ? 2 : 1;
     return {
       directory,
       format,
       archives: tablespaces.map((tablespace) => this.#target(tablespace)),
       hasTrailer: server.version >= 150_000,
       groupAccess: server.groupAccess,
-      manifestAlgorithm: manifest === 'no' ? undefined : manifestChecksums,
+      manifestAlgorithm: manifestChecksums,
+      generatedManifest: manifest === 'no' ? { version, timeline } : undefined,
+      compression: this.#options.compression,
       systemIdentifier: BigInt(server.systemId),
       walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,
-      recoveryLine: writeRecoveryConf ? recoveryLine(connection) : undefined,
+      walFolders: walMethod === 'stream' && format === 'plain' ? walFoldersOf(directory) : [],
+      recoveryLines: writeRecoveryConf ? recoveryLines(connection, slotName) : undefined,
       sync,
     };
   }
@@ -240,26 +309,92 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     for (const { linkedFrom, directory } of layout.archives) {
       if (linkedFrom !== undefined) directories.claim(directory, mode, 'tablespaceMapping');
     }
+    // WAL comes from the beginning, the folders of the data directory at the end.
+    for (const folder of layout.walFolders) makeDirectory(folder, mode, folder);
+  }
+
+  #streamWal(layout: BackupLayout, server: SourceServer, start: BackupPosition): BackupWal {
+    const { connection, slot, sync, idleTimeoutMs, signal } = this.#options;
+    const { walSegmentBytes: segmentBytes } = server;
+    const { file: mode } = modesOf(layout);
+    const store: WalStore =
+      layout.format === 'plain'
+        ? new WalFolderStore(layout.walFolders, segmentBytes, mode)
+        : new WalArchiveStore(join(layout.directory, WAL_ARCHIVE_NAME), segmentBytes, mode);
+    return new BackupWal({
+      connection,
+      slot,
+      systemId: server.systemId,
+      start,
+      segmentBytes,
+      store,
+      sync,
+      livenessTimeoutMs: idleTimeoutMs,
+      signal,
+      onNotice: (notice) => this.emit('notice', notice),
+    });
+  }
+
+  /** What can be said of a backup that went to another target. */
+  #elsewhere(tablespaces: readonly BackupTablespace[]) {
+    const { target } = this.#options;
+    return {
+      directory: undefined,
+      tablespaces: tablespaces.flatMap(({ oid, location }) =>
+        oid === undefined ? [] : [{ oid, location, directory: undefined }],
+      ),
+      fileCount: undefined,
+      byteCount: undefined,
+      verified: false,
+      unverifiedReason: `it went to the target ${target?.name}, and nothing of it was seen here`,
+      manifestPath: undefined,
+    };
   }
 
   #written(layout: BackupLayout, summary: BackupSummary) {
-    const { directory, archives, manifestAlgorithm } = layout;
+    const { directory, archives } = layout;
     return {
       directory,
       tablespaces: archives.flatMap(({ oid, linkedFrom, directory: target }) =>
         oid === undefined ? [] : [{ oid, location: linkedFrom ?? `pg_tblspc/${oid}`, directory: target }],
       ),
       ...summary,
-      manifestPath: manifestAlgorithm === undefined ? undefined : join(directory, MANIFEST_NAME),
+      unverifiedReason: summary.verified ? undefined : whyUnverified(layout),
+      manifestPath: join(directory, MANIFEST_NAME),
     };
   }
 
-  #onProgress(progress: BackupProgress): void {
+  #onProgress(transfer: BackupTransfer): void {
     const now = performance.now();
     if (now - this.#progressAt < PROGRESS_INTERVAL_MS) return;
     this.#progressAt = now;
-    this.emit('progress', progress);
+    this.#emitProgress(transfer);
   }
+
+  #emitProgress({ progress }: BackupTransfer): void {
+    if (progress !== undefined) this.emit('progress', progress);
+  }
+}
+
+function whyUnverified({ compression, generatedManifest }: BackupLayout): string {
+  if (generatedManifest !== undefined)
+    return 'the server was asked for no manifest, and the one that is there was made here';
+  const reason = compression && whyNoCodec(compression.method);
+  return `the archives are compressed with ${compression?.method} and could not be read: ${reason}`;
+}
+
+function commandCompression(compression: ResolvedCompression) {
+  const detail = compressionDetail(compression);
+  return { method: compression.method, ...(detail !== undefined && { detail }) };
+}
+
+/** A manifest lists the WAL of each timeline, and only the server knows where one left the other. */
+function checkTimeline(start: number, end: number): void {
+  if (start === end) return;
+  throw new BackupError(
+    `the timeline changed from ${start} to ${end} during the backup: only the server can make a manifest of that`,
+    { path: MANIFEST_NAME },
+  );
 }
 
 /** The one failure that leaves its files: they are what the server has, and may be all that is left of it. */

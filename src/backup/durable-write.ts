@@ -4,6 +4,8 @@ import { pathFailure } from './system-reason.js';
 
 /* What durable-file.ts does, for the thread that reads sockets, which must not block. */
 
+export const ZEROS = Buffer.alloc(1024 * 1024);
+
 /** Writes a file that appears whole and safe, or not at all. */
 export async function writeDurably(directory: string, name: string, content: string, mode: number): Promise<void> {
   const path = join(directory, name);
@@ -31,4 +33,21 @@ export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using folder = await open(path, 'r');
   await folder.sync();
+}
+
+/** Makes the file at `path` safe. */
+export async function syncFile(path: string): Promise<void> {
+  await using file = await open(path, 'r+');
+  await file.sync();
+}
+
+/** Writes a file that was not there before; it is not synced. The mode is exact, whatever the umask. */
+export async function writeNewFile(path: string, content: string, mode: number): Promise<void> {
+  try {
+    await using file = await open(path, 'wx', mode);
+    await file.chmod(mode);
+    await file.writeFile(content);
+  } catch (cause) {
+    throw pathFailure('write to', path, cause);
+  }
 }

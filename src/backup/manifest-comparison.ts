@@ -6,6 +6,8 @@ import { type Manifest, showPath } from './manifest.js';
 /** A file that was received. */
 export interface ReceivedFile {
   readonly size: number;
+  /** Seconds since 1970. */
+  readonly modifiedAt: number;
   /** By the algorithm that the manifest was asked for; see ManifestChecksum. */
   readonly checksum: string;
 }
@@ -23,9 +25,8 @@ export function compareWithManifest(
   systemIdentifier: bigint,
   positions: BackupPositions,
 ): ManifestMismatchError | undefined {
-  if (manifest.systemIdentifier !== undefined && manifest.systemIdentifier !== systemIdentifier) {
-    return mismatch('System-Identifier', 'another system', String(manifest.systemIdentifier), String(systemIdentifier));
-  }
+  const difference = compareOrigin(manifest, systemIdentifier, positions);
+  if (difference !== undefined) return difference;
   for (const [path, file] of received) {
     const expected = manifest.files.get(path);
     if (expected === undefined) {
@@ -38,6 +39,18 @@ export function compareWithManifest(
   }
   for (const path of manifest.files.keys()) {
     if (!received.has(path)) return mismatch(path, 'a file missing', 'a file', 'no file');
+  }
+  return undefined;
+}
+
+/** Whether the manifest is of this system and of this backup; its files are not looked at. */
+export function compareOrigin(
+  manifest: Manifest,
+  systemIdentifier: bigint,
+  positions: BackupPositions,
+): ManifestMismatchError | undefined {
+  if (manifest.systemIdentifier !== undefined && manifest.systemIdentifier !== systemIdentifier) {
+    return mismatch('System-Identifier', 'another system', String(manifest.systemIdentifier), String(systemIdentifier));
   }
   return compareWalRanges(manifest, positions);
 }

@@ -1,66 +1,72 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeAll } from './durable-write.js';
+import { syncFolder, writeAll, ZEROS } from './durable-write.js';
 import { pathFailure } from './system-reason.js';
 import { PARTIAL_SUFFIX } from './wal-resume.js';
-import { segmentName, segmentStart } from './wal-segment.js';
+import { segmentName, segmentStart, type WalSegment } from './wal-segment.js';
+import type { WalWriter } from './wal-writer.js';
 
-const ZEROS = Buffer.alloc(1024 * 1024);
 export const SEGMENT_MODE = 0o600;
 
-/**
- * Writes received WAL into segment files like the server's: each is filled with zeros first, so that a full disk shows
- * at once, is called `.partial` until it is complete, and gets its own name only when it is safely on disk.
- */
-export class SegmentWriter {
-  readonly #directory: string;
-  readonly #segmentBytes: number;
-  readonly #timeline: number;
+/** `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
+const EXCLUSIVE = constants.O_CREAT | constants.O_EXCL | ((constants.O_NOFOLLOW as number | undefined) ?? 0);
+
+export interface SegmentWriterOptions extends WalSegment {
+  readonly directory: string;
+  readonly segmentBytes: number;
+  /**
+   * `partial`: a segment is called `.partial` until it is complete, and gets its own name only when it is safely on
+   * disk; what was left of an earlier run is written over. `new`: no file of its name is there, and nothing is synced.
+   */
+  readonly naming: 'partial' | 'new';
+  /** Exact, whatever the umask. */
+  readonly mode: number;
+  /** A segment is complete and has its name. */
+  readonly onComplete?: (name: string) => Promise<void>;
+}
+
+/** Writes received WAL into segment files like the server's, each filled with zeros first: so a full disk shows at once. */
+export class SegmentWriter implements WalWriter {
+  readonly #options: SegmentWriterOptions;
   #file: FileHandle | undefined;
-  #path: string;
+  #name = '';
   #writtenLsn: bigint;
   #flushedLsn: bigint;
 
   /** `startLsn` is where a segment starts. */
-  constructor(directory: string, segmentBytes: number, timeline: number, startLsn: bigint) {
-    this.#directory = directory;
-    this.#segmentBytes = segmentBytes;
-    this.#timeline = timeline;
-    this.#path = directory;
-    this.#writtenLsn = startLsn;
-    this.#flushedLsn = startLsn;
+  constructor(options: SegmentWriterOptions) {
+    this.#options = options;
+    this.#writtenLsn = options.startLsn;
+    this.#flushedLsn = options.startLsn;
   }
 
-  /** Everything before it has been handed to the system. */
   get writtenLsn(): bigint {
     return this.#writtenLsn;
   }
 
-  /** Everything before it is safe. */
   get flushedLsn(): bigint {
     return this.#flushedLsn;
   }
 
-  /** Appends. BackupError names the file and carries the system's error. */
   write(bytes: Buffer): Promise<void> {
+    const { segmentBytes } = this.#options;
     return this.#guarded(async () => {
       for (let at = 0; at < bytes.length; ) {
-        const offset = Number(this.#writtenLsn % BigInt(this.#segmentBytes));
-        const count = Math.min(bytes.length - at, this.#segmentBytes - offset);
+        const offset = Number(this.#writtenLsn % BigInt(segmentBytes));
+        const count = Math.min(bytes.length - at, segmentBytes - offset);
         this.#file ??= await this.#open();
         await writeAll(this.#file, bytes.subarray(at, at + count), offset);
         this.#writtenLsn += BigInt(count);
         at += count;
-        if (offset + count === this.#segmentBytes) await this.#complete(this.#file);
+        if (offset + count === segmentBytes) await this.#complete(this.#file);
       }
     });
   }
 
-  /** Makes safe what was written. */
   sync(): Promise<void> {
     return this.#guarded(async () => {
-      await this.#file?.datasync();
+      if (this.#options.naming === 'partial') await this.#file?.datasync();
       this.#flushedLsn = this.#writtenLsn;
     });
   }
@@ -72,22 +78,26 @@ export class SegmentWriter {
     await file?.close();
   }
 
+  get #path(): string {
+    const { directory, naming } = this.#options;
+    return join(directory, naming === 'partial' ? `${this.#name}${PARTIAL_SUFFIX}` : this.#name);
+  }
+
   async #open(): Promise<FileHandle> {
-    const name = segmentName(
-      { timeline: this.#timeline, startLsn: segmentStart(this.#writtenLsn, this.#segmentBytes) },
-      this.#segmentBytes,
-    );
-    this.#path = join(this.#directory, name);
-    const path = `${this.#path}${PARTIAL_SUFFIX}`;
-    const file = await open(path, constants.O_RDWR | constants.O_CREAT, SEGMENT_MODE);
+    const { directory, segmentBytes, timeline, naming, mode } = this.#options;
+    this.#name = segmentName({ timeline, startLsn: segmentStart(this.#writtenLsn, segmentBytes) }, segmentBytes);
+    const file = await open(this.#path, constants.O_RDWR | (naming === 'new' ? EXCLUSIVE : constants.O_CREAT), mode);
     try {
       const { size } = await file.stat();
+      if (size === 0) await file.chmod(mode);
       // One that was left when its zeros were written is filled anew: all of it comes again.
-      if (size !== this.#segmentBytes) {
-        for (let at = 0; at < this.#segmentBytes; at += ZEROS.length) await writeAll(file, ZEROS, at);
-        if (size > this.#segmentBytes) await file.truncate(this.#segmentBytes);
-        await file.sync();
-        await syncFolder(this.#directory);
+      if (size !== segmentBytes) {
+        for (let at = 0; at < segmentBytes; at += ZEROS.length) await writeAll(file, ZEROS, at);
+        if (size > segmentBytes) await file.truncate(segmentBytes);
+        if (naming === 'partial') {
+          await file.sync();
+          await syncFolder(directory);
+        }
       }
       return file;
     } catch (error) {
@@ -97,11 +107,15 @@ export class SegmentWriter {
   }
 
   async #complete(file: FileHandle): Promise<void> {
-    await file.sync();
+    const { directory, naming, onComplete } = this.#options;
+    if (naming === 'partial') await file.sync();
     this.#file = undefined;
     await file.close();
-    await rename(`${this.#path}${PARTIAL_SUFFIX}`, this.#path);
-    await syncFolder(this.#directory);
+    if (naming === 'partial') {
+      await rename(this.#path, join(directory, this.#name));
+      await syncFolder(directory);
+    }
+    await onComplete?.(this.#name);
     this.#flushedLsn = this.#writtenLsn;
   }
 
@@ -109,8 +123,7 @@ export class SegmentWriter {
     try {
       await work();
     } catch (cause) {
-      const path = `${this.#path}${PARTIAL_SUFFIX}`;
-      throw pathFailure('write to', path, cause);
+      throw pathFailure('write to', this.#path, cause);
     }
   }
 }

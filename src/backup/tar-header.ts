@@ -17,6 +17,8 @@ export const TAR_TRAILER_BLOCKS = 2;
 const SIZE_AT = 124;
 /** First byte of a negative number in base 256; tar-stream makes -0 of -1. */
 const NEGATIVE = 0xff;
+const MODIFIED_AT = 136;
+const MODIFIED_END = 148;
 const TYPE_AT = 156;
 const REGULAR_FILE = 0x30;
 const SYMBOLIC_LINK = 0x32;
@@ -58,6 +60,12 @@ export function parseTarHeader(block: Buffer): TarMember | TarProblem | 'end' {
   return path === undefined
     ? { problem: 'a member with a name that leads elsewhere' }
     : { kind, path, size, target: header.linkname ?? '' };
+}
+
+/** When a file was changed last, in seconds since 1970; 0 where the header, which is one, does not say. */
+export function tarModifiedAt(block: Buffer): number {
+  const seconds = Number.parseInt(block.toString('latin1', MODIFIED_AT, MODIFIED_END), 8);
+  return Number.isSafeInteger(seconds) ? seconds : 0;
 }
 
 /** What fills the last block of a file. */

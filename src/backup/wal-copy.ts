@@ -14,17 +14,33 @@ import {
   XLOG_DATA_HEADER_BYTES,
   XLOG_DATA_TAG,
 } from '../protocol/replication-message.js';
-import type { SegmentWriter } from './segment-writer.js';
-import type { ResolvedReceiverOptions } from './wal-receiver-options.js';
 import type { WalStart } from './wal-resume.js';
+import type { WalWriter } from './wal-writer.js';
 
 /** WAL that was received and not written yet, beyond which the server has to wait. */
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 const LIVENESS_CHECKS_PER_TIMEOUT = 10;
+/** How long the server may take to end the COPY, and where that does not matter any more. */
 const FINISH_TIMEOUT_MS = 5_000;
+const GIVE_UP_TIMEOUT_MS = 500;
 
 /** How one timeline's WAL ended: where the next begins, or `undefined` where we stopped. */
 export type WalCopyEnd = WalStart | undefined;
+
+export interface WalCopyOptions {
+  readonly timeline: number;
+  /** Name of the slot that the server holds WAL back for. */
+  readonly slot: string | undefined;
+  /** Ends once everything before it has come; see {@link WalCopy.stopAt}. */
+  readonly endLsn: bigint | undefined;
+  /** Make WAL safe as it comes, and tell the server at once. */
+  readonly synchronous: boolean;
+  readonly feedbackIntervalMs: number;
+  readonly livenessTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** The server has begun. */
+  readonly onStreaming?: () => void;
+}
 
 interface Waiting {
   readonly slab: Slab;
@@ -34,12 +50,13 @@ interface Waiting {
 
 /** The WAL of one timeline over one connection, into a writer. */
 export class WalCopy implements CopyBothHandler {
-  readonly #options: ResolvedReceiverOptions;
-  readonly #writer: SegmentWriter;
+  readonly #options: WalCopyOptions;
+  readonly #writer: WalWriter;
   readonly #ended: Promise<WalCopyEnd>;
   #settle!: { resolve: (end: WalCopyEnd) => void; reject: (error: unknown) => void };
   #copy: CopyBoth | undefined;
   #host = '';
+  #endLsn: bigint | undefined;
   /** What comes next begins here. */
   #receivedLsn: bigint;
   #waiting: Waiting[] = [];
@@ -55,8 +72,9 @@ export class WalCopy implements CopyBothHandler {
   #checkedAt = this.#heardAt;
   #replyRequested = false;
 
-  constructor(options: ResolvedReceiverOptions, writer: SegmentWriter) {
+  constructor(options: WalCopyOptions, writer: WalWriter) {
     this.#options = options;
+    this.#endLsn = options.endLsn;
     this.#writer = writer;
     this.#receivedLsn = writer.writtenLsn;
     this.#ended = new Promise((resolve, reject) => {
@@ -67,10 +85,10 @@ export class WalCopy implements CopyBothHandler {
   }
 
   /** Until the timeline or `endLsn` is reached, {@link stop} is called, or an error comes. */
-  async run(connection: PgConnection, timeline: number, feedbackIntervalMs: number): Promise<WalCopyEnd> {
-    const { slot, livenessTimeoutMs: timeoutMs, signal } = this.#options;
+  async run(connection: PgConnection): Promise<WalCopyEnd> {
+    const { timeline, slot, feedbackIntervalMs, livenessTimeoutMs: timeoutMs, signal } = this.#options;
     this.#host = connection.host;
-    const request = { startLsn: this.#receivedLsn, timeline, ...(slot !== undefined && { slot: slot.name }) };
+    const request = { startLsn: this.#receivedLsn, timeline, ...(slot !== undefined && { slot }) };
     const command = startPhysicalReplication(request);
     const onAbort = () => this.#end(signal?.reason);
     let timers: NodeJS.Timeout[] = [];
@@ -84,9 +102,10 @@ export class WalCopy implements CopyBothHandler {
       ];
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) onAbort();
+      this.#options.onStreaming?.();
       return await this.#ended;
     } catch (error) {
-      throw slot === undefined ? error : slotErrorFrom(error, slot.name);
+      throw slot === undefined ? error : slotErrorFrom(error, slot);
     } finally {
       for (const timer of timers) clearInterval(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -99,6 +118,12 @@ export class WalCopy implements CopyBothHandler {
     this.#over = true;
     this.#copy?.hold();
     this.#finishWhenWritten();
+  }
+
+  /** Everything before `endLsn` is enough, as {@link stop} once it has come. */
+  stopAt(endLsn: bigint): void {
+    this.#endLsn = endLsn;
+    if (this.#receivedLsn >= endLsn) this.stop();
   }
 
   onCopyData(slab: Slab, start: number, end: number): void {
@@ -160,7 +185,7 @@ export class WalCopy implements CopyBothHandler {
     this.#waitingBytes += end - dataStart;
     this.#receivedLsn += BigInt(end - dataStart);
     if (this.#waitingBytes > MAX_WAITING_BYTES) this.#copy?.hold();
-    const { endLsn } = this.#options;
+    const endLsn = this.#endLsn;
     if (endLsn !== undefined && this.#receivedLsn >= endLsn) this.stop();
   }
 
@@ -267,7 +292,7 @@ export class WalCopy implements CopyBothHandler {
       if (!this.#failed) throw error;
     } finally {
       await this.#writer.close();
-      await this.#copy?.finish(FINISH_TIMEOUT_MS);
+      await this.#copy?.finish(this.#failed ? GIVE_UP_TIMEOUT_MS : FINISH_TIMEOUT_MS);
     }
   }
 }

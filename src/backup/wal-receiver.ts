@@ -1,29 +1,25 @@
-import { readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { slotErrorFrom, slotMissingError } from '../catalog/slot-errors.js';
-import { PgConnection } from '../connection/pg-connection.js';
-import type { SystemIdentity } from '../connection/system-identity.js';
-import { BackupError, ConfigurationError, ServerError, SlotError } from '../errors.js';
+import { slotMissingError } from '../catalog/slot-errors.js';
+import { ConfigurationError, ServerError } from '../errors.js';
 import { Lsn } from '../lsn.js';
-import { createReplicationSlot, readReplicationSlot, timelineHistory } from '../protocol/commands.js';
+import { readReplicationSlot } from '../protocol/commands.js';
 import { writeDurably } from './durable-write.js';
 import { SEGMENT_MODE, SegmentWriter } from './segment-writer.js';
 import { isMissing, pathFailure } from './system-reason.js';
-import { WalCopy } from './wal-copy.js';
+import { WalFollower, type WalOpening } from './wal-follower.js';
+import { LONG_PAGE_HEADER_BYTES, parseWalPage } from './wal-page.js';
 import {
   type ResolvedReceiverOptions,
   resolveReceiverOptions,
   type WalReceiverOptions,
 } from './wal-receiver-options.js';
-import { judgeWalStart, type WalFileFound, type WalStart } from './wal-resume.js';
-import { historyFileName, parseSegmentSize, segmentStart } from './wal-segment.js';
+import { judgeWalStart, PARTIAL_SUFFIX, type WalFileFound, type WalStart } from './wal-resume.js';
+import { historyFileName, parseSegmentName, segmentStart } from './wal-segment.js';
+import type { WalSession } from './wal-session.js';
 
 const DUPLICATE_OBJECT = '42710';
 const READS_SLOTS_SINCE = 150_000;
-/** How often a slot that our last connection used is tried for the next timeline. */
-const MAX_SWITCH_ATTEMPTS = 50;
-const SWITCH_DELAY_MS = 100;
 
 /** How far the WAL was received. */
 export interface WalReceiverResult {
@@ -41,18 +37,20 @@ export interface WalReceiverResult {
  */
 export class WalReceiver {
   readonly #options: ResolvedReceiverOptions;
-  #copy: WalCopy | undefined;
-  #stopped = false;
+  readonly #follower: WalFollower;
+  #files: readonly WalFileFound[] = [];
   #running: Promise<WalReceiverResult> | undefined;
 
   /** Checks the options: {@link ConfigurationError} names the one at fault. Nothing is connected before {@link run}. */
   constructor(options: WalReceiverOptions) {
     this.#options = resolveReceiverOptions(options);
+    this.#follower = new WalFollower({ ...this.#options, open: (session, next) => this.#open(session, next) });
   }
 
   /**
-   * Runs until `endLsn` is received or {@link stop} is called. Errors: BackupError (the folder), SlotError,
-   * ConnectionError, TimeoutError, AuthenticationError, ServerError, ProtocolError; the signal's reason after an abort.
+   * Runs until `endLsn` is received or {@link stop} is called. Errors: BackupError (files), ConfigurationError (no such
+   * folder, or WAL of another system in it), SlotError, ConnectionError, TimeoutError, AuthenticationError, ServerError,
+   * ProtocolError; the signal's reason after an abort.
    */
   run(): Promise<WalReceiverResult> {
     this.#running ??= this.#run();
@@ -61,126 +59,81 @@ export class WalReceiver {
 
   /** Ends it in order: what was received is written, made safe and confirmed, and {@link run} resolves. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#copy?.stop();
+    this.#follower.stop();
     await this.#running?.catch(() => {});
   }
 
   async #run(): Promise<WalReceiverResult> {
-    const { endLsn, signal } = this.#options;
-    const files = await this.#listFiles();
-    let start: WalStart | undefined;
-    let switchAttempts = 0;
-    for (;;) {
-      const connection = await PgConnection.connect(this.#options.connection, { mode: 'physical', signal });
-      const opened = await this.#open(connection, files, start).catch(async (error: unknown) => {
-        await connection.close();
-        throw error;
-      });
-      const { writer, segmentBytes, feedbackIntervalMs } = opened;
-      const { timeline } = opened.start;
-      if (this.#stopped || (endLsn !== undefined && writer.writtenLsn >= endLsn)) {
-        await connection.close();
-        return { timeline, endLsn: writer.writtenLsn };
-      }
-      this.#copy = new WalCopy(this.#options, writer);
-      let next: WalStart | undefined;
-      try {
-        next = await this.#copy.run(connection, timeline, feedbackIntervalMs);
-      } catch (error) {
-        // The server may not have noticed yet that our connection of the timeline before has ended.
-        const ours = start !== undefined && error instanceof SlotError && error.reason === 'in-use';
-        if (!ours || ++switchAttempts > MAX_SWITCH_ATTEMPTS) throw error;
-        await delay(SWITCH_DELAY_MS, undefined, { signal });
-        continue;
-      }
-      if (next === undefined || this.#stopped) return { timeline, endLsn: writer.writtenLsn };
-      if (next.timeline <= timeline || next.startLsn > writer.writtenLsn) {
-        throw new BackupError(`timeline ${timeline} is followed by ${next.timeline} at ${Lsn.format(next.startLsn)}`, {
-          path: this.#options.directory,
-        });
-      }
-      // The segment in which the timelines part is received again, under the new one's name.
-      start = { timeline: next.timeline, startLsn: segmentStart(next.startLsn, segmentBytes) };
-    }
+    this.#files = await this.#listFiles();
+    return this.#follower.run();
   }
 
-  async #open(connection: PgConnection, files: readonly WalFileFound[], next: WalStart | undefined) {
-    const { directory, livenessTimeoutMs: timeoutMs, signal } = this.#options;
-    const query = { timeoutMs, signal };
-    const system = await connection.identifySystem(query);
-    const segmentBytes = parseSegmentSize(await this.#show(connection, 'wal_segment_size'));
-    await this.#ensureSlot(connection);
-    const start =
-      next ?? judgeWalStart(files, segmentBytes) ?? (await this.#firstStart(connection, system, segmentBytes));
-    await this.#writeHistory(connection, start.timeline);
-    return {
-      start,
-      segmentBytes,
-      feedbackIntervalMs: await this.#feedbackIntervalMs(connection),
-      writer: new SegmentWriter(directory, segmentBytes, start.timeline, start.startLsn),
-    };
+  async #open(session: WalSession, next: WalStart | undefined): Promise<WalOpening> {
+    const { directory, slot } = this.#options;
+    const { segmentBytes } = session;
+    if (next === undefined) await this.#checkSystem(session);
+    await this.#ensureSlot(session);
+    const start = next ?? judgeWalStart(this.#files, segmentBytes) ?? (await this.#firstStart(session));
+    await this.#writeHistory(session, start.timeline);
+    const writer = new SegmentWriter({ ...start, directory, segmentBytes, naming: 'partial', mode: SEGMENT_MODE });
+    return { start, writer, slot: slot?.name };
   }
 
   /** Where nothing was received yet. */
-  async #firstStart(connection: PgConnection, system: SystemIdentity, segmentBytes: number): Promise<WalStart> {
+  async #firstStart(session: WalSession): Promise<WalStart> {
     const { startLsn } = this.#options;
-    const kept = startLsn === undefined ? await this.#readSlot(connection) : undefined;
+    const { system, segmentBytes } = session;
+    const kept = startLsn === undefined ? await this.#readSlot(session) : undefined;
     const lsn = startLsn ?? kept?.startLsn ?? system.xLogPos;
     return { timeline: kept?.timeline ?? system.timeline, startLsn: segmentStart(lsn, segmentBytes) };
   }
 
-  async #readSlot(connection: PgConnection): Promise<WalStart | undefined> {
-    const { slot, livenessTimeoutMs: timeoutMs, signal } = this.#options;
-    const { serverVersion } = connection;
+  /** Segments of one system behind those of another would look like one archive, and be none. */
+  async #checkSystem({ system, segmentBytes }: WalSession): Promise<void> {
+    const { directory } = this.#options;
+    const segments = this.#files
+      .map(({ name }) => name)
+      .filter((name) => parseSegmentName(name.replace(PARTIAL_SUFFIX, ''), segmentBytes) !== undefined);
+    for (const name of segments.sort().reverse()) {
+      const found = await systemOf(join(directory, name));
+      // One that was left when its zeros were written says nothing.
+      if (found === undefined) continue;
+      if (String(found) === system.systemId) return;
+      throw new ConfigurationError(
+        `directory: ${name} in ${directory} is WAL of another system: ${found}, and the server is ${system.systemId}`,
+        { option: 'directory' },
+      );
+    }
+  }
+
+  async #readSlot(session: WalSession): Promise<WalStart | undefined> {
+    const { slot } = this.#options;
+    const { serverVersion } = session.connection;
     if (slot === undefined || serverVersion < READS_SLOTS_SINCE) return undefined;
-    const [result] = await connection.query(readReplicationSlot(slot.name, serverVersion), { timeoutMs, signal });
-    const [type, restartLsn, timeline] = result?.rows[0] ?? [];
+    const [type, restartLsn, timeline] = (await session.query(readReplicationSlot(slot.name, serverVersion)))[0] ?? [];
     if (!type) throw slotMissingError(slot.name);
     if (!restartLsn || !timeline) return undefined;
     return { timeline: Number(timeline), startLsn: Lsn.parse(restartLsn) };
   }
 
-  async #ensureSlot(connection: PgConnection): Promise<void> {
-    const { slot, livenessTimeoutMs: timeoutMs, signal } = this.#options;
+  async #ensureSlot(session: WalSession): Promise<void> {
+    const { slot } = this.#options;
     if (slot === undefined || slot.create === 'never') return;
-    const { name, temporary } = slot;
-    const command = createReplicationSlot(
-      { kind: 'physical', name, temporary, reserveWal: true },
-      connection.serverVersion,
-    );
     try {
-      await connection.query(command, { timeoutMs, signal });
+      await session.createSlot(slot.name, slot.temporary);
     } catch (error) {
-      const exists = error instanceof ServerError && error.sqlState === DUPLICATE_OBJECT;
-      if (!exists || temporary) throw slotErrorFrom(error, name);
+      const { cause } = error as Error;
+      const exists = cause instanceof ServerError && cause.sqlState === DUPLICATE_OBJECT;
+      if (!exists || slot.temporary) throw error;
     }
   }
 
   /** Who restores from the folder needs to know where the timelines before were left. */
-  async #writeHistory(connection: PgConnection, timeline: number): Promise<void> {
-    const { directory, livenessTimeoutMs: timeoutMs, signal } = this.#options;
-    const name = historyFileName(timeline);
-    if (timeline === 1 || (await isThere(join(directory, name)))) return;
-    const [result] = await connection.query(timelineHistory(timeline), { timeoutMs, signal });
-    const [given, content] = result?.rows[0] ?? [];
-    if (given !== name || !content) {
-      throw new BackupError(`the server gives no history of timeline ${timeline}`, { path: name });
-    }
+  async #writeHistory(session: WalSession, timeline: number): Promise<void> {
+    const { directory } = this.#options;
+    if (timeline === 1 || (await isThere(join(directory, historyFileName(timeline))))) return;
+    const { name, content } = await session.readHistory(timeline);
     await writeDurably(directory, name, content, SEGMENT_MODE);
-  }
-
-  /** As asked, but well inside the server's `wal_sender_timeout` (0: none). */
-  async #feedbackIntervalMs(connection: PgConnection): Promise<number> {
-    const { feedbackIntervalMs } = this.#options;
-    const timeoutMs = durationMs(await this.#show(connection, 'wal_sender_timeout'));
-    return timeoutMs === 0 ? feedbackIntervalMs : Math.min(feedbackIntervalMs, Math.max(timeoutMs / 4, 1));
-  }
-
-  async #show(connection: PgConnection, setting: 'wal_segment_size' | 'wal_sender_timeout'): Promise<string> {
-    const { livenessTimeoutMs: timeoutMs, signal } = this.#options;
-    const [result] = await connection.query(`SHOW ${setting}`, { timeoutMs, signal });
-    return result?.rows[0]?.[0] ?? '';
   }
 
   async #listFiles(): Promise<WalFileFound[]> {
@@ -199,11 +152,18 @@ export class WalReceiver {
   }
 }
 
-/** What SHOW says of a time, `1min` or `500ms`, in milliseconds. */
-function durationMs(text: string): number {
-  const [, number, unit] = /^(\d{1,10})(ms|s|min|h|d)?$/.exec(text) ?? [];
-  const unitMs = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? 'ms'] ?? 1;
-  return Number(number ?? 0) * unitMs;
+/** The system whose WAL is in a segment; `undefined` when its first page does not say. */
+async function systemOf(path: string): Promise<bigint | undefined> {
+  const bytes = Buffer.alloc(LONG_PAGE_HEADER_BYTES);
+  try {
+    await using file = await open(path, 'r');
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    if (bytesRead < bytes.length) return undefined;
+  } catch (cause) {
+    throw pathFailure('read', path, cause);
+  }
+  const header = parseWalPage(bytes, 0);
+  return typeof header === 'string' ? undefined : header.segment?.systemIdentifier;
 }
 
 async function isThere(path: string): Promise<boolean> {

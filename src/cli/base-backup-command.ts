@@ -1,18 +1,33 @@
-import { type BackupProgress, type BackupResult, BaseBackup, Lsn } from '../index.js';
+import {
+  type BackupResult,
+  BaseBackup,
+  type BaseBackupOptions,
+  ConfigurationError,
+  Lsn,
+  type WalMethod,
+} from '../index.js';
+import { BackupProgressReport, type ProgressForm } from './backup-progress-report.js';
 import { onOneLine } from './failure-line.js';
 import type { PathMapping } from './flag-values.js';
-import { LiveLine } from './live-line.js';
 import { formatBytes, formatCount } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
+import { UsageError } from './usage-error.js';
 
 /** Flags of `basebackup`, as commander names them. */
 export interface BaseBackupFlags {
   readonly dsn?: string;
-  readonly pgdata: string;
-  readonly format: 'plain' | 'tar';
-  readonly walMethod: 'fetch' | 'none';
+  readonly pgdata?: string;
+  readonly target?: string;
+  readonly format?: 'plain' | 'tar';
+  readonly walMethod?: WalMethod;
+  /** `false`: `--no-slot`. */
+  readonly slot?: string | false;
+  readonly createSlot?: boolean;
+  readonly compress?: string;
+  readonly gzip?: boolean;
+  readonly incremental?: string;
   readonly checkpoint: 'fast' | 'spread';
-  readonly progress?: boolean;
+  readonly progress?: ProgressForm | undefined;
   readonly maxRate?: number;
   readonly label?: string;
   readonly writeRecoveryConf?: boolean;
@@ -27,6 +42,17 @@ export interface BaseBackupFlags {
   readonly verbose?: boolean;
 }
 
+/** Options that are wrong by themselves or together, which is known before the server is asked. */
+const USAGE_OPTIONS: ReadonlySet<string> = new Set([
+  'directory',
+  'target',
+  'format',
+  'compression',
+  'tablespaceMapping',
+  'writeRecoveryConf',
+  'walMethod',
+] satisfies (keyof BaseBackupOptions)[]);
+
 /** Takes a backup. A signal interrupts it, which is a failure: there is no backup then. */
 export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
   using signals = new StopSignals();
@@ -34,11 +60,19 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
   signals.requested.addEventListener('abort', () => {
     abort.abort(new Error('interrupted: there is no backup'));
   });
-  const backup = new BaseBackup({
+  if (flags.pgdata === undefined && flags.target === undefined) {
+    throw new UsageError("either '-D, --pgdata <directory>' or '-t, --target <target>' must be given");
+  }
+  const compression = flags.gzip ? 'gzip' : flags.compress;
+  const backup = prepareBackup({
     ...(flags.dsn !== undefined && { connection: flags.dsn }),
-    directory: flags.pgdata,
-    format: flags.format,
-    walMethod: flags.walMethod,
+    ...(flags.pgdata !== undefined && { directory: flags.pgdata }),
+    ...(flags.target !== undefined && { target: flags.target }),
+    ...(flags.format !== undefined && { format: flags.format }),
+    ...(compression !== undefined && { compression }),
+    ...(flags.incremental !== undefined && { incrementalFrom: flags.incremental }),
+    ...(flags.walMethod !== undefined && { walMethod: flags.walMethod }),
+    ...slotOption(flags),
     checkpoint: flags.checkpoint,
     ...(flags.maxRate !== undefined && { maxRateKb: flags.maxRate }),
     ...(flags.label !== undefined && { label: flags.label }),
@@ -51,18 +85,30 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
     keepOnError: !flags.clean,
     signal: abort.signal,
   });
-  const live = new LiveLine(process.stderr);
-  if (flags.progress) backup.on('progress', (progress) => live.show(progressLine(progress)));
+  using report = flags.progress && new BackupProgressReport(process.stderr, flags.progress);
+  if (report !== undefined) backup.on('progress', (progress) => report.show(progress));
   backup.on('notice', ({ severity, message }) => {
-    live.end();
+    report?.interrupt();
     process.stderr.write(`pg-walstream: ${onOneLine(`${severity}: ${message}`)}\n`);
   });
+  const result = await backup.run();
+  report?.[Symbol.dispose]();
+  if (flags.verbose) process.stderr.write(summary(result));
+  else if (isSurprising(result)) process.stderr.write(`pg-walstream: not verified: ${result.unverifiedReason}\n`);
+}
+
+function slotOption({ slot, createSlot }: BaseBackupFlags): Pick<BaseBackupOptions, 'slot'> {
+  if (slot === undefined) return {};
+  return { slot: slot === false ? false : { name: slot, create: createSlot ? 'always' : 'never' } };
+}
+
+/** What the library refuses of the flags is wrong usage. */
+function prepareBackup(options: BaseBackupOptions): BaseBackup {
   try {
-    const result = await backup.run();
-    live.end();
-    if (flags.verbose) process.stderr.write(summary(result));
-  } finally {
-    live.end();
+    return new BaseBackup(options);
+  } catch (error) {
+    const isUsage = error instanceof ConfigurationError && USAGE_OPTIONS.has(error.option);
+    throw isUsage ? new UsageError(error.message, { cause: error }) : error;
   }
 }
 
@@ -75,17 +121,21 @@ function mappingFrom(mappings: readonly PathMapping[]): Record<string, string> {
   return Object.fromEntries(mappings.map(({ from, to }) => [from, to]));
 }
 
-function progressLine({ receivedBytes, estimatedBytes, archive }: BackupProgress): string {
-  const whole = estimatedBytes === undefined ? '' : ` of about ${formatBytes(estimatedBytes)}`;
-  return `${formatBytes(receivedBytes)}${whole}${archive === undefined ? '' : `, ${archive}`}`;
+/** Whether it is not verified although a manifest came: that was not asked for. */
+function isSurprising({ verified, directory, fileCount }: BackupResult): boolean {
+  return !verified && directory !== undefined && fileCount === undefined;
 }
 
 /** What `-v` says at the end. */
 function summary(result: BackupResult): string {
-  const { fileCount, byteCount, durationMs, startLsn, endLsn, timeline, verified } = result;
-  const proof = verified ? "all as the server's manifest says" : 'not verified: there is no manifest';
+  const { fileCount, byteCount, durationMs, startLsn, endLsn, timeline, verified, unverifiedReason } = result;
+  const proof = verified ? "all as the server's manifest says" : `not verified: ${unverifiedReason}`;
+  const size =
+    fileCount === undefined || byteCount === undefined
+      ? ''
+      : `${formatCount(fileCount)} files, ${formatBytes(byteCount)}, `;
   return [
-    `${formatCount(fileCount)} files, ${formatBytes(byteCount)}, ${(durationMs / 1000).toFixed(1)} s, ${proof}`,
+    `${size}${(durationMs / 1000).toFixed(1)} s, ${proof}`,
     `needs WAL from ${Lsn.format(startLsn)} to ${Lsn.format(endLsn)}, timeline ${timeline}\n`,
   ].join('\n');
 }

@@ -36,6 +36,17 @@ export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
 
 export const TABLE_VALUE: FlagValue<TableName> = { expected: 'schema.table', parse: parseTableName };
 
+/** As pg_basebackup's: whole words, or their first letters. */
+function oneOfWords<T extends string>(words: readonly T[]): FlagValue<T> {
+  return {
+    expected: words.map((word) => `${word} (${word[0]})`).join(', '),
+    parse: (text) => words.find((word) => text === word || text === word[0]),
+  };
+}
+
+export const BACKUP_FORMAT_VALUE: FlagValue<'plain' | 'tar'> = oneOfWords(['plain', 'tar']);
+export const WAL_METHOD_VALUE: FlagValue<'stream' | 'fetch' | 'none'> = oneOfWords(['stream', 'fetch', 'none']);
+
 const RATE_UNITS_KB: Readonly<Record<string, number>> = { '': 1, k: 1, M: 1024 };
 
 /** As pg_basebackup's --max-rate: kB per second, or MB with `M`. The bounds are the server's. */

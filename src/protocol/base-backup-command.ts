@@ -76,6 +76,9 @@ function checkRequest(request: BaseBackupRequest, serverVersion: number): void {
   if (target !== undefined) requireServerVersion(serverVersion, 150_000, 'a backup target', 'target');
   if (compression !== undefined) {
     requireServerVersion(serverVersion, 150_000, 'compression by the server', 'compression');
+    if (/\blong\b/.test(compression.detail ?? '')) {
+      requireServerVersion(serverVersion, 160_000, 'long-distance compression by the server', 'compression');
+    }
   }
   if (incremental) requireServerVersion(serverVersion, 170_000, 'an incremental backup', 'incrementalFrom');
 }

@@ -16,14 +16,20 @@ const m = Buffer.from('m');
 const [ONE, BASE] = [n('16385.tar', '/srv/one'), n('base.tar', '')];
 
 /** What comes out of these COPYs, each a list of payloads. */
-function read(copies: readonly (readonly Uint8Array[])[], serverVersion: number, manifest = true): string[] {
+function read(
+  copies: readonly (readonly Uint8Array[])[],
+  serverVersion: number,
+  manifest = true,
+  suffix = '',
+): string[] {
   const log: string[] = [];
   let bytes = Buffer.alloc(0);
-  const reader = createArchiveReader({ tablespaces: TABLESPACES, manifest }, serverVersion, {
+  const reader = createArchiveReader({ tablespaces: TABLESPACES, manifest, suffix }, serverVersion, {
     onArchive: (index) => log.push(`archive ${index}`),
     onArchiveData: (start, end) => log.push(bytes.toString('latin1', start, end)),
     onManifest: () => log.push('manifest'),
     onManifestData: (start, end) => log.push(bytes.toString('latin1', start, end)),
+    onDone: (byteCount) => log.push(`done ${byteCount}`),
   });
   for (const payloads of copies) {
     reader.onCopyStart();
@@ -39,8 +45,25 @@ function read(copies: readonly (readonly Uint8Array[])[], serverVersion: number,
 suite('messages of a backup', () => {
   test('15 and later', () => {
     const payloads = [ONE, d('a'), p, d('b'), BASE, d('c'), m, d('{'), d('}')];
-    assert.deepEqual(read([payloads], 150_000), ['archive 0', 'a', 'b', 'archive 1', 'c', 'manifest', '{', '}']);
+    assert.deepEqual(read([payloads], 150_000), [
+      'archive 0',
+      'a',
+      'done 0',
+      'b',
+      'archive 1',
+      'c',
+      'manifest',
+      '{',
+      '}',
+    ]);
     assert.deepEqual(read([[ONE, BASE]], 180_000, false), ['archive 0', 'archive 1']);
+  });
+
+  test('archives that the server compresses have names that say so', () => {
+    const names = [n('16385.tar.gz', '/srv/one'), n('base.tar.gz', '')];
+    assert.deepEqual(read([names], 180_000, false, '.gz'), ['archive 0', 'archive 1']);
+    assert.throws(() => read([[ONE, BASE]], 180_000, false, '.gz'), ProtocolError);
+    assert.throws(() => read([names], 180_000, false), ProtocolError);
   });
 
   test('14', () => {

@@ -50,7 +50,14 @@ async function attempt(
   const directory = join(root, 'new', 'data');
   const connection = await backupServer(t, answer, version);
   const given = typeof options === 'function' ? options(root) : options;
-  const backup = new BaseBackup({ connection, directory, manifestChecksums: 'SHA256', sync: false, ...given });
+  const backup = new BaseBackup({
+    connection,
+    directory,
+    walMethod: 'fetch',
+    manifestChecksums: 'SHA256',
+    sync: false,
+    ...given,
+  });
   return { backup, root, directory };
 }
 

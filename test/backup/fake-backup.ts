@@ -75,12 +75,17 @@ export interface FakeBackupOptions {
   readonly manifest?: Buffer;
   /** 15 and later one COPY of typed messages, before that several. */
   readonly major?: number;
+  /** What the server makes of each archive, and adds to its name. */
+  readonly compressed?: { readonly suffix: string; readonly compress: (archive: Buffer) => Buffer };
+  /** `m` comes, but none of the bytes: the backup goes to another target. */
+  readonly elsewhere?: boolean;
   /** Bytes of each message; the server's are 32 KiB. */
   readonly pieceBytes?: number;
 }
 
 export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
-  const { tablespaces = [BASE], major = 18, pieceBytes = 10_000 } = options;
+  const { tablespaces = [BASE], major = 18, pieceBytes = 10_000, elsewhere = false } = options;
+  const { suffix, compress } = options.compressed ?? { suffix: '', compress: (archive: Buffer) => archive };
   const manifest = options.manifest ?? manifestOf(tablespaces);
   const typed = major >= 15;
   const pieces = (bytes: Buffer) =>
@@ -89,14 +94,18 @@ export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
       return copyData(typed ? Buffer.concat([Buffer.from('d'), piece]) : piece);
     });
   const copies: Buffer[] = [];
+  let sentBytes = 0;
   if (typed) copies.push(COPY_OUT_RESPONSE);
   for (const { oid, location, entries } of tablespaces) {
     const archive = Buffer.concat([...entries.map(tarMember), ...(typed ? [TAR_END] : [])]);
-    const name = [Buffer.from('n'), text(oid === null ? 'base.tar' : `${oid}.tar`), text(location ?? '')];
-    copies.push(typed ? copyData(Buffer.concat(name)) : COPY_OUT_RESPONSE, ...pieces(archive));
-    if (!typed) copies.push(COPY_DONE);
+    const name = [Buffer.from('n'), text(`${oid ?? 'base'}.tar${suffix}`), text(location ?? '')];
+    copies.push(typed ? copyData(Buffer.concat(name)) : COPY_OUT_RESPONSE);
+    if (!elsewhere) copies.push(...pieces(compress(archive)));
+    sentBytes += archive.length;
+    copies.push(typed ? progressMessage(sentBytes) : COPY_DONE);
   }
-  copies.push(typed ? copyData(Buffer.from('m')) : COPY_OUT_RESPONSE, ...pieces(manifest), COPY_DONE);
+  copies.push(typed ? copyData(Buffer.from('m')) : COPY_OUT_RESPONSE);
+  copies.push(...(elsewhere ? [] : pieces(manifest)), COPY_DONE);
   return {
     start: resultSet(['recptr', 'tli'], ['0/200028', '1']),
     tablespaces: resultSet(
@@ -106,6 +115,13 @@ export function fakeBackup(options: FakeBackupOptions = {}): FakeBackup {
     copies,
     end: resultSet(['recptr', 'tli'], ['0/200120', '1']),
   };
+}
+
+/** What the server has read of all archives. */
+function progressMessage(byteCount: number): Buffer {
+  const bytes = Buffer.alloc(9, 'p');
+  bytes.writeBigInt64BE(BigInt(byteCount), 1);
+  return copyData(bytes);
 }
 
 export function wholeBackup(options: FakeBackupOptions = {}): Buffer {

@@ -58,6 +58,10 @@ export class RestoredServer {
     }
   }
 
+  async stop(): Promise<void> {
+    await this.#postmaster?.stop('fast');
+  }
+
   log(): Promise<string> {
     return this.#cluster.log();
   }

@@ -14,6 +14,17 @@ import { temporaryFolder } from './copied-backup.js';
 const SEGMENT_BYTES = 1024 * 1024;
 const START = 0x300_0000n;
 
+function segmentWriter(directory: string, timeline: number): SegmentWriter {
+  return new SegmentWriter({
+    directory,
+    segmentBytes: SEGMENT_BYTES,
+    timeline,
+    startLsn: START,
+    naming: 'partial',
+    mode: 0o600,
+  });
+}
+
 function feed(copy: WalCopy, payload: Buffer): void {
   const slab = new SlabPool().acquire(payload.length);
   payload.copy(slab.bytes);
@@ -26,7 +37,7 @@ function xLogData(walStart: bigint, data: Buffer): Buffer {
 
 describe('what the server sends', () => {
   const options = resolveReceiverOptions({ connection: 'postgresql://nobody@nowhere', directory: '.' });
-  const fresh = () => new WalCopy(options, new SegmentWriter('.', SEGMENT_BYTES, 1, START));
+  const fresh = () => new WalCopy({ ...options, timeline: 1, slot: undefined }, segmentWriter('.', 1));
 
   test('WAL that does not follow on what came before is refused', () => {
     const copy = fresh();
@@ -69,7 +80,7 @@ test('however WAL is cut into messages, the same segments come of it', async (t)
         await mkdir(directory);
         const wal = Buffer.alloc(lengths.reduce((sum, length) => sum + length, 0));
         for (let at = 0; at < wal.length; at++) wal[at] = (at * 31 + (at >> 8)) & 0xff;
-        const writer = new SegmentWriter(directory, SEGMENT_BYTES, 7, START);
+        const writer = segmentWriter(directory, 7);
         let at = 0;
         for (const length of lengths) {
           await writer.write(wal.subarray(at, at + length));

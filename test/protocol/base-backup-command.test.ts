@@ -67,6 +67,7 @@ suite('BASE_BACKUP', () => {
   const REFUSED: readonly (readonly [string, BaseBackupRequest, number])[] = [
     ['target', { target: 'server' }, 140_000],
     ['compression', { compression: { method: 'lz4' } }, 140_000],
+    ['compression', { compression: { method: 'zstd', detail: 'level=3,long' } }, 150_000],
     ['incrementalFrom', { incremental: true }, 160_000],
     ['target', { targetDetail: '/b' }, 180_000],
     ['maxRateKb', { maxRateKb: 31 }, 180_000],

@@ -1,13 +1,16 @@
 import type { ConnectionConfig } from '../connection/connection-options.js';
 import { Secret } from '../connection/secret.js';
 
+export const RECOVERY_CONFIGURATION = 'postgresql.auto.conf';
+export const STANDBY_SIGNAL = 'standby.signal';
+
 /**
- * Line of postgresql.auto.conf that makes a standby connect as this backup did. A password that is fetched when it is
- * needed is not in it.
+ * Lines of postgresql.auto.conf that make a standby connect as this backup did, by its slot if one is named. A password
+ * that is fetched when it is needed is not in them.
  *
  * @see https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-PRIMARY-CONNINFO
  */
-export function recoveryLine(config: ConnectionConfig): string {
+export function recoveryLines(config: ConnectionConfig, slotName: string | undefined): string {
   const { hosts, user, password, passFile, tls, channelBinding } = config;
   const settings: readonly (readonly [string, string | undefined])[] = [
     ['user', user],
@@ -24,7 +27,9 @@ export function recoveryLine(config: ConnectionConfig): string {
   ];
   const given = settings.filter(([, value]) => value !== undefined);
   const text = given.map(([name, value = '']) => `${name}=${quoteValue(value)}`).join(' ');
-  return `primary_conninfo = '${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+  const conninfo = text.replaceAll('\\', '\\\\').replaceAll("'", "''");
+  const slot = slotName === undefined ? '' : `primary_slot_name = '${slotName}'\n`;
+  return `primary_conninfo = '${conninfo}'\n${slot}`;
 }
 
 /** As libpq reads values of a connection string. */
