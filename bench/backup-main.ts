@@ -32,10 +32,10 @@ const MAX_LOOP_DELAY_MS = 10;
 const MAX_WALL_RATIO = { SHA256: 0.8, CRC32C: 1.0 } as const;
 
 const KINDS: readonly BackupKind[] = [
-  { walMethod: 'fetch', manifestChecksums: 'SHA256', sync: false },
-  { walMethod: 'fetch', manifestChecksums: 'CRC32C', sync: false },
-  { walMethod: 'fetch', manifestChecksums: 'SHA256', sync: true },
-  { walMethod: 'fetch', manifestChecksums: 'CRC32C', sync: true },
+  { walMethod: 'stream', manifestChecksums: 'SHA256', sync: false },
+  { walMethod: 'stream', manifestChecksums: 'CRC32C', sync: false },
+  { walMethod: 'stream', manifestChecksums: 'SHA256', sync: true },
+  { walMethod: 'stream', manifestChecksums: 'CRC32C', sync: true },
 ];
 
 /** A checkpoint is at the start of every backup, and nothing else is to work. */

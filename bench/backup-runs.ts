@@ -13,7 +13,6 @@ export interface BackupRun {
   readonly cpuMs: number;
   readonly peakRssBytes: number | undefined;
   readonly loopDelayP99Ms: number | undefined;
-  readonly byteCount: number | undefined;
 }
 
 /** What is backed up, and where to. */
@@ -31,9 +30,9 @@ export function backUpWithUs(place: BackupPlace, kind: BackupKind): Promise<Back
       program: process.execPath,
       args: [fileURLToPath(new URL('clients/backup.js', import.meta.url)), JSON.stringify(request)],
     });
-    const { verified, loopDelayP99Ms, byteCount } = JSON.parse(output) as BackupReport;
+    const { verified, loopDelayP99Ms } = JSON.parse(output) as BackupReport;
     if (!verified) throw new Error('the backup was not verified');
-    return { wallMs: endedAt - startedAt, cpuMs, peakRssBytes, loopDelayP99Ms, byteCount };
+    return { wallMs: endedAt - startedAt, cpuMs, peakRssBytes, loopDelayP99Ms };
   });
 }
 
@@ -64,7 +63,6 @@ export function backUpWithPostgres(
       cpuMs: taken.cpuMs + verified.cpuMs,
       peakRssBytes: Math.max(taken.peakRssBytes ?? 0, verified.peakRssBytes ?? 0) || undefined,
       loopDelayP99Ms: undefined,
-      byteCount: undefined,
     };
   });
 }

@@ -11,8 +11,6 @@ export interface BackupRequest {
 
 /** What it tells at its end; its only output, as JSON. */
 export interface BackupReport {
-  readonly byteCount: number;
-  readonly fileCount: number;
   readonly verified: boolean;
   /** 99th percentile of how late timers of the main thread were, their resolution of 1 ms included. */
   readonly loopDelayP99Ms: number;

@@ -9,7 +9,7 @@ const { connection, directory, walMethod, manifestChecksums, sync } = JSON.parse
 const delay = monitorEventLoopDelay({ resolution: 1 });
 const backup = new BaseBackup({ connection, directory, walMethod, manifestChecksums, sync, checkpoint: 'fast' });
 delay.enable();
-const { byteCount, fileCount, verified } = await backup.run();
+const { verified } = await backup.run();
 delay.disable();
-const report: BackupReport = { byteCount, fileCount, verified, loopDelayP99Ms: delay.percentile(99) / 1e6 };
+const report: BackupReport = { verified, loopDelayP99Ms: delay.percentile(99) / 1e6 };
 process.stdout.write(JSON.stringify(report));
