@@ -4,11 +4,12 @@ import pg from 'pg';
 import { EmbeddedServer } from '../src/cli/embedded-server.js';
 import { Backlog } from './backlog.js';
 import type { BenchContext, WrittenBacklog } from './bench-context.js';
+import { countFrom } from './count-from.js';
 import { benchLatency } from './latency-bench.js';
 import { benchLargeTransaction, benchLive } from './live-bench.js';
 import { benchMemory } from './memory-bench.js';
 import { benchReplay } from './replay-bench.js';
-import { describeMachine, formatTable, formatVerdict, isReached, type Report } from './report.js';
+import { describeMachine, formatReport, type Report } from './report.js';
 import { ROW_SHAPES, type ShapeName } from './row-shape.js';
 import { benchTransform } from './transform-bench.js';
 
@@ -113,27 +114,10 @@ async function writeBacklog(client: pg.Client, shape: ShapeName, rowCount: numbe
   return { backlog, end: await backlog.writeUpTo(rowCount) };
 }
 
-function formatReport({ machine, notes, tables, verdicts }: Report): string {
-  const reached = verdicts.filter(isReached).length;
-  return [
-    machine,
-    notes.join('\n'),
-    ...tables.map(formatTable),
-    verdicts.map(formatVerdict).join('\n'),
-    `${reached} of ${verdicts.length} figures reached`,
-  ].join('\n\n');
-}
-
 function benchNameFrom(text: string): BenchName {
   const name = BENCH_NAMES.find((known) => known === text);
   if (name === undefined) throw new Error(`there is no bench '${text}'\n${USAGE}`);
   return name;
-}
-
-function countFrom(option: string, text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1) throw new Error(`${option} must be a whole number, not '${text}'`);
-  return count;
 }
 
 await main();

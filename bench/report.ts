@@ -31,11 +31,23 @@ export interface Report {
   readonly notes: string[];
 }
 
-export function isReached({ value, bound, target }: Verdict): boolean {
+/** The whole report as text. */
+export function formatReport({ machine, notes, tables, verdicts }: Report): string {
+  const reached = verdicts.filter(isReached).length;
+  return [
+    machine,
+    notes.join('\n'),
+    ...tables.map(formatTable),
+    verdicts.map(formatVerdict).join('\n'),
+    `${reached} of ${verdicts.length} figures reached`,
+  ].join('\n\n');
+}
+
+function isReached({ value, bound, target }: Verdict): boolean {
   return bound === 'at least' ? value >= target : value <= target;
 }
 
-export function formatTable({ title, rows }: Table): string {
+function formatTable({ title, rows }: Table): string {
   const columns = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures)))];
   const cells = [
     [title, ...columns],
@@ -47,7 +59,7 @@ export function formatTable({ title, rows }: Table): string {
   return lines.join('\n');
 }
 
-export function formatVerdict(verdict: Verdict): string {
+function formatVerdict(verdict: Verdict): string {
   const { name, value, bound, target, unit } = verdict;
   const suffix = unit === '' ? '' : ` ${unit}`;
   const state = isReached(verdict) ? 'reached' : 'missed ';

@@ -3,6 +3,7 @@ import { BackupError } from '../errors.js';
 import type { ArchiveOutput } from './archive-output.js';
 import { type ArchiveTarget, type BackupLayout, modesOf } from './backup-layout.js';
 import { makeDirectory, makeLink, NewFile, syncPath } from './durable-file.js';
+import { FileSyncer } from './file-syncer.js';
 import { showPath } from './manifest.js';
 import { ManifestChecksum, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { ReceivedFile } from './manifest-comparison.js';
@@ -18,7 +19,7 @@ export interface ArchiveSink {
   /** The archive is complete. */
   end(): Promise<void> | undefined;
   /** All are: what waited for that is made, and everything survives a crash if `sync`. */
-  finish(sync: boolean): void;
+  finish(sync: boolean): Promise<void> | undefined;
 }
 
 /** The files of a backup as they come, by path as in the manifest. */
@@ -74,11 +75,13 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
   readonly #received: ReceivedFiles;
   readonly #modes: { readonly directory: number; readonly file: number };
   readonly #directories = new Set<string>();
-  readonly #filePaths: string[] = [];
+  readonly #syncer = new FileSyncer();
   readonly #links = new Map<number, WaitingLink>();
   #target: ArchiveTarget;
   #tar: TarReader | undefined;
   #file: NewFile | undefined;
+  /** Its path, in latin1. */
+  #filePath = '';
 
   constructor(layout: BackupLayout, received: ReceivedFiles) {
     this.#layout = layout;
@@ -115,7 +118,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
       case 'file':
         this.#received.beginFile(member.path, tarModifiedAt(header));
         this.#file = new NewFile(Buffer.from(path, 'latin1'), this.#modes.file, showPath(path));
-        this.#filePaths.push(path);
+        this.#filePath = path;
         break;
       case 'directory':
         this.#makeDirectory(path);
@@ -138,9 +141,11 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#received.endFile();
     this.#file?.close(false);
     this.#file = undefined;
+    if (!this.#layout.sync) return;
+    this.#syncer.add(Buffer.from(this.#filePath, 'latin1'), showPath(this.#filePath), 'file');
   }
 
-  finish(sync: boolean): void {
+  async finish(sync: boolean): Promise<void> {
     for (const { oid, linkedFrom } of this.#layout.archives) {
       const link = oid === undefined ? undefined : this.#links.get(oid);
       if (link !== undefined) makeLink(link.path, link.target);
@@ -149,8 +154,8 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
       }
     }
     if (!sync) return;
-    for (const path of this.#filePaths) syncPath(Buffer.from(path, 'latin1'), showPath(path), 'file');
-    for (const path of this.#directories) syncPath(Buffer.from(path, 'latin1'), showPath(path), 'directory');
+    for (const path of this.#directories) this.#syncer.add(Buffer.from(path, 'latin1'), showPath(path), 'directory');
+    await this.#syncer.done();
   }
 
   #makeDirectory(path: string): void {
@@ -254,7 +259,7 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
     this.#packer?.onMemberEnd();
   }
 
-  finish(sync: boolean): void {
+  finish(sync: boolean): undefined {
     if (sync) syncPath(this.#layout.directory, this.#layout.directory, 'directory');
   }
 }

@@ -69,7 +69,7 @@ export class BackupWriter {
     const layout = this.#layout;
     const verified = prove && this.#prove(positions);
     this.#configureRecovery();
-    this.#sink.finish(layout.sync);
+    await this.#sink.finish(layout.sync);
     this.#generateManifest(positions);
     if (this.#manifestFile !== undefined) {
       this.#manifestFile.close(layout.sync);
@@ -124,7 +124,9 @@ export class BackupWriter {
   #configureRecovery(): void {
     const { recoveryLines, directory, format, sync } = this.#layout;
     if (recoveryLines === undefined || format === 'tar') return;
-    appendToFile(join(directory, RECOVERY_CONFIGURATION), recoveryLines);
+    const configuration = join(directory, RECOVERY_CONFIGURATION);
+    appendToFile(configuration, recoveryLines);
+    if (sync) syncPath(configuration, configuration, 'file');
     // A standby sends its own.
     if (this.#received.files.has(STANDBY_SIGNAL)) return;
     const signal = join(directory, STANDBY_SIGNAL);

@@ -53,8 +53,8 @@ class DecompressingSink implements ArchiveSink {
     await this.#inner.end();
   }
 
-  finish(sync: boolean): void {
-    this.#inner.finish(sync);
+  finish(sync: boolean): Promise<void> | undefined {
+    return this.#inner.finish(sync);
   }
 }
 
@@ -86,7 +86,7 @@ class KeepingSink implements ArchiveSink {
     this.#file = undefined;
   }
 
-  finish(sync: boolean): void {
+  finish(sync: boolean): undefined {
     if (sync) syncPath(this.#layout.directory, this.#layout.directory, 'directory');
   }
 }
