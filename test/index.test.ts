@@ -76,6 +76,7 @@ const PGOUTPUT_NAMES = [
 
 const TESTING_NAMES = [
   'ConfigurationError',
+  'FakeBackup',
   'FakeSlot',
   'FakeWalSender',
   'TapeRelation',
