@@ -81,6 +81,7 @@ const PGOUTPUT_NAMES = [
 
 const TESTING_NAMES = [
   'ConfigurationError',
+  'FakeBackup',
   'FakeSlot',
   'FakeWalSender',
   'TapeRelation',

@@ -140,7 +140,7 @@ suite('options of WalStream', () => {
       feedbackIntervalMs: 1_000,
       livenessTimeoutMs: 60_000,
       createSlotTimeoutMs: rest.createSlotTimeoutMs,
-      retry: { maxAttempts: Number.POSITIVE_INFINITY, minDelayMs: 100, maxDelayMs: 30_000 },
+      retry: { maxAttempts: Number.POSITIVE_INFINITY, minDelayMs: 100, maxDelayMs: 30_000, redeliver: false },
       retriesStart: false,
       spill: rest.spill,
       signal: undefined,
