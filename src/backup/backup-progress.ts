@@ -107,7 +107,8 @@ export class ProgressMeter {
 
   #rate(nowMs: number): number {
     const first = this.#samples[0];
-    if (first === undefined || nowMs <= first.atMs) return 0;
+    // Of an instant there is no rate.
+    if (first === undefined || nowMs - first.atMs < SAMPLE_INTERVAL_MS) return 0;
     return ((this.#receivedBytes - first.receivedBytes) * 1000) / (nowMs - first.atMs);
   }
 }
