@@ -3,7 +3,8 @@ export type { BackupCompression, CompressionMethod } from './backup/backup-compr
 export type { BackupSlotOptions, BaseBackupOptions, WalMethod } from './backup/backup-options.js';
 export type { BackupProblem } from './backup/backup-problems.js';
 export type { BackupProgress, TablespaceProgress } from './backup/backup-progress.js';
-export { type BackupResult, BaseBackup } from './backup/base-backup.js';
+export type { BackupResult } from './backup/backup-result.js';
+export { BaseBackup } from './backup/base-backup.js';
 export type { ManifestChecksumAlgorithm } from './backup/manifest-checksum.js';
 export { type VerifyBackupResult, verifyBackup } from './backup/verify-backup.js';
 export type { BackupFormat, VerifyBackupOptions, VerifyProgress } from './backup/verify-options.js';

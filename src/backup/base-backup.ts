@@ -5,11 +5,11 @@ import { PgConnection } from '../connection/pg-connection.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import { BackupError, ConfigurationError, ProtocolError, ServerError } from '../errors.js';
 import { baseBackup } from '../protocol/base-backup-command.js';
-import { whyNoCodec } from './archive-codec.js';
 import { COMPRESSION_SUFFIXES, compressionDetail, type ResolvedCompression } from './backup-compression.js';
-import { type ArchiveTarget, type BackupLayout, type BackupSummary, modesOf } from './backup-layout.js';
+import { type ArchiveTarget, type BackupLayout, modesOf } from './backup-layout.js';
 import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
 import type { BackupProgress } from './backup-progress.js';
+import { type BackupResult, describeElsewhere, describeWritten } from './backup-result.js';
 import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
 import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
@@ -23,36 +23,6 @@ import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
 import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
 import { parseSegmentSize } from './wal-segment.js';
 import type { WalStore } from './wal-store.js';
-
-/** A backup that is complete, on disk and, with a manifest, proved. */
-export interface BackupResult {
-  /** `undefined` when the backup went to another target. */
-  readonly directory: string | undefined;
-  /** Of the server, as in IDENTIFY_SYSTEM. */
-  readonly systemId: string;
-  readonly serverVersion: number;
-  /** WAL from `startLsn` to `endLsn` is needed to make it consistent. */
-  readonly startLsn: bigint;
-  readonly endLsn: bigint;
-  /** Timeline at the end. */
-  readonly timeline: number;
-  /** With the server's locations, and where they are here; a backup that is not here has none. */
-  readonly tablespaces: readonly {
-    readonly oid: number;
-    readonly location: string;
-    readonly directory: string | undefined;
-  }[];
-  /** `undefined` where nothing of it was seen here, or nothing could be read. */
-  readonly fileCount: number | undefined;
-  /** Bytes of these files. */
-  readonly byteCount: number | undefined;
-  /** Whether everything was compared with the server's manifest. */
-  readonly verified: boolean;
-  /** Why it was not; `undefined` when it was. */
-  readonly unverifiedReason: string | undefined;
-  readonly manifestPath: string | undefined;
-  readonly durationMs: number;
-}
 
 /** What is asked of the server before the backup. */
 interface SourceServer {
@@ -172,7 +142,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
         if (corruption !== undefined) throw corruption;
         this.#emitProgress(transfer);
         return {
-          ...this.#elsewhere(tablespaces),
+          ...describeElsewhere(options.target?.name ?? '', tablespaces),
           systemId: server.systemId,
           serverVersion: server.version,
           ...positions,
@@ -187,7 +157,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       isDone = true;
       if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
       return {
-        ...this.#written(layout, summary),
+        ...describeWritten(layout, summary),
         systemId: server.systemId,
         serverVersion: server.version,
         ...positions,
@@ -335,35 +305,6 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     });
   }
 
-  /** What can be said of a backup that went to another target. */
-  #elsewhere(tablespaces: readonly BackupTablespace[]) {
-    const { target } = this.#options;
-    return {
-      directory: undefined,
-      tablespaces: tablespaces.flatMap(({ oid, location }) =>
-        oid === undefined ? [] : [{ oid, location, directory: undefined }],
-      ),
-      fileCount: undefined,
-      byteCount: undefined,
-      verified: false,
-      unverifiedReason: `it went to the target ${target?.name}, and nothing of it was seen here`,
-      manifestPath: undefined,
-    };
-  }
-
-  #written(layout: BackupLayout, summary: BackupSummary) {
-    const { directory, archives } = layout;
-    return {
-      directory,
-      tablespaces: archives.flatMap(({ oid, linkedFrom, directory: target }) =>
-        oid === undefined ? [] : [{ oid, location: linkedFrom ?? `pg_tblspc/${oid}`, directory: target }],
-      ),
-      ...summary,
-      unverifiedReason: summary.verified ? undefined : whyUnverified(layout),
-      manifestPath: join(directory, MANIFEST_NAME),
-    };
-  }
-
   #onProgress(transfer: BackupTransfer): void {
     const now = performance.now();
     if (now - this.#progressAt < PROGRESS_INTERVAL_MS) return;
@@ -374,13 +315,6 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
   #emitProgress({ progress }: BackupTransfer): void {
     if (progress !== undefined) this.emit('progress', progress);
   }
-}
-
-function whyUnverified({ compression, generatedManifest }: BackupLayout): string {
-  if (generatedManifest !== undefined)
-    return 'the server was asked for no manifest, and the one that is there was made here';
-  const reason = compression && whyNoCodec(compression.method);
-  return `the archives are compressed with ${compression?.method} and could not be read: ${reason}`;
 }
 
 function commandCompression(compression: ResolvedCompression) {
