@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { checkIncremental, parseManifestSystem } from '../../src/backup/incremental-manifest.js';
 import { ConfigurationError } from '../../src/errors.js';
-import { manifestBytes } from './manifest-bytes.js';
+import { manifestBytes } from '../../src/testing/manifest-bytes.js';
 
 const ID = '7500000000000000001';
 const refused = (problem: RegExp) => (error: unknown) => {
