@@ -40,7 +40,7 @@ export function writeWal(wal: WalToWrite, records: readonly RecordToWrite[]): Wr
   const recordLsns: bigint[] = [];
   let headers = 0;
   // The first page of the segment and the one that is entered in the middle have headers too.
-  writeHeader(0, 0, false, at < pageBytes);
+  if (at > 0) writeHeader(0, 0, false, at < pageBytes);
   const page = at - (at % pageBytes);
   if (page > 0 && at % pageBytes > 0) writeHeader(page, 0, false, true);
 
@@ -84,9 +84,11 @@ export function writeWal(wal: WalToWrite, records: readonly RecordToWrite[]): Wr
       bytes.writeUInt32LE(pageBytes, offset + 36);
     }
     if (counts) {
-      // Not all flags count, an older timeline is right in the first page, and remainingLength is for a record that goes on.
+      // Not all flags count, in the first page an older timeline or another major is right, and remainingLength is for a
+      // record that goes on.
       for (let byte = 0; byte < (continues ? 20 : 16); byte++) {
-        const counts = byte !== 2 && (byte < 4 || byte > 7 || headers > 0);
+        const isFree = byte < 2 || (byte >= 4 && byte < 8);
+        const counts = byte !== 2 && !(isFree && headers === 0);
         if (counts) meaningful.add(offset + byte);
       }
       headers++;
