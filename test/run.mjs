@@ -1,5 +1,6 @@
 /**
- * Runs the built tests: `node test/run.mjs [--flag-of-node ...] [part of a path ...] [not:part ...]`.
+ * Runs the built tests: `node test/run.mjs [--flag-of-node ...] [part of a path ...] [not:part ...]`, where a part may be a
+ * regular expression.
  *
  * Node 20 expands no glob patterns and 22 takes no folders, so the files are named one by one. Real servers and
  * timing-sensitive tests share the processors: half as many files at a time.
@@ -12,13 +13,13 @@ import { join } from 'node:path';
 const args = process.argv.slice(2);
 const flags = args.filter((arg) => arg.startsWith('-'));
 const named = args.filter((arg) => !arg.startsWith('-'));
-const parts = named.filter((arg) => !arg.startsWith('not:'));
-const left = named.filter((arg) => arg.startsWith('not:')).map((arg) => arg.slice('not:'.length));
+const parts = named.filter((arg) => !arg.startsWith('not:')).map((arg) => new RegExp(arg));
+const left = named.filter((arg) => arg.startsWith('not:')).map((arg) => new RegExp(arg.slice('not:'.length)));
 const files = readdirSync('test', { recursive: true })
   .filter((name) => name.endsWith('.test.ts'))
   .map((name) => join('dist', 'test', name.replace(/\.ts$/, '.js')))
-  .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
-  .filter((file) => !left.some((part) => file.includes(part)))
+  .filter((file) => parts.length === 0 || parts.some((part) => part.test(file)))
+  .filter((file) => !left.some((part) => part.test(file)))
   .sort();
 if (files.length === 0) {
   console.error(`there is no test file for ${named.join(' ')}`);

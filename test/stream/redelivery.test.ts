@@ -117,7 +117,7 @@ suite('redelivery, event by event', () => {
     await using from = await sender(tape);
     await using stream = streamFrom(from, { ack: 'manual', retry: RETRY });
     const events = await take(stream, 6);
-    from.order({ kind: 'refuse', times: 3 });
+    from.order({ kind: 'refuse', times: 50 });
     from.cutConnections();
     await until(() => !stream.stats().connected, 'the loss is noticed');
     stream.ack(events[2] as AcknowledgeableEvent);
