@@ -16,6 +16,7 @@ const SHOWN: Readonly<Record<string, RegExp>> = {
   'basic-streaming': /^commit \d+ at/m,
   'cache-mirror': /^\d+ rows at/m,
   'outbox-relay': /^[\dA-F]+\/[\dA-F]+ \{"order"/m,
+  'pg-basebackup': /^done: /m,
   'polling-example': /^update public\.orders/m,
   'rate-limited-streaming': /^stats: /m,
   'raw-messages': /public\.orders \d+ \(\d+ bytes\)/,
@@ -46,14 +47,20 @@ suite('examples without a DATABASE_URL', () => {
   for (const [name, shown] of Object.entries(SHOWN)) {
     test(`${name} shows something on a server of its own, and leaves nothing behind`, async () => {
       await using run = runExample(name, undefined, {
-        env: { STATS_INTERVAL_MS: '500', TMPDIR: temporary, PORT: '0', PGHOST: 'elsewhere.invalid' },
+        env: {
+          STATS_INTERVAL_MS: '500',
+          TMPDIR: temporary,
+          PORT: '0',
+          PGHOST: 'elsewhere.invalid',
+          BACKUP_DIRECTORY: join(temporary, 'backup'),
+        },
       });
       await run.shows(shown);
       run.child.kill('SIGINT');
       const { code, stdout, stderr } = await run.ended;
       assert.equal(code, 0, stderr);
       assert.match(stderr, /^no DATABASE_URL: starting an embedded PostgreSQL with a small writer\n(stopped.*\n)?$/);
-      assert.match(stdout + stderr, /^stopped/m);
+      assert.match(stdout + stderr, /^(stopped|done)/m);
       const servers = (await readdir(temporary)).filter((entry) => entry.startsWith('pgw-'));
       assert.deepEqual(servers, []);
       await until(async () => (await processesNaming(`${temporary}/pgw-`)).length === 0, 'its server has ended');
