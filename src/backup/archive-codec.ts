@@ -6,7 +6,7 @@ import type { CompressionMethod, ResolvedCompression } from './backup-compressio
 /** Bytes that zlib gives at once: each piece is a task of its own for a thread of libuv. */
 const PIECE_BYTES = 256 * 1024;
 
-/** What Node.js 22.15, 23.8 and later have in node:zlib, beyond the types of the oldest that is supported. */
+/** What Node.js 24 and later have in node:zlib, beyond the types of the oldest that is supported. */
 interface Zstd {
   readonly createZstdCompress: (options: zlib.ZlibOptions & { params: Record<number, number> }) => Transform;
   readonly createZstdDecompress: (options: zlib.ZlibOptions) => Transform;
@@ -15,7 +15,11 @@ interface Zstd {
   >;
 }
 
+/** Node.js 22 has it too, but takes a stream that is cut off for a whole one. */
+const ZSTD_SINCE_MAJOR = 24;
+
 function findZstd(): Zstd | undefined {
+  if (Number.parseInt(process.versions.node, 10) < ZSTD_SINCE_MAJOR) return undefined;
   const found = zlib as unknown as Partial<Zstd>;
   const isThere = typeof found.createZstdCompress === 'function' && typeof found.createZstdDecompress === 'function';
   return isThere ? (found as Zstd) : undefined;
@@ -25,7 +29,7 @@ function findZstd(): Zstd | undefined {
 export function whyNoCodec(method: CompressionMethod): string | undefined {
   if (method === 'lz4') return 'Node.js has no lz4';
   if (method === 'zstd' && findZstd() === undefined) {
-    return `Node.js ${process.versions.node} has no zstd; 22.15, 23.8 and later do`;
+    return `Node.js ${process.versions.node} has no zstd that notices what is cut off; ${ZSTD_SINCE_MAJOR} and later do`;
   }
   return undefined;
 }
