@@ -223,8 +223,7 @@ export class BatchCutter {
   }
 
   /**
-   * The same, but what the consumer was not given is to be dropped, and the units from `unit` on, which it was given in
-   * part, come again.
+   * The same, but what the consumer was not given is to be dropped, and the units from `unit` on come again.
    */
   stepBack(delivered: Delivered, unit: number): CutBatch | undefined {
     this.#generation++;

@@ -223,9 +223,7 @@ export class Intake implements StreamReceiver {
   #suspend(): void {
     this.#cut();
     const delivered = this.#mode === undefined ? undefined : this.#delivered;
-    const unit = delivered && stepBackUnit(delivered, this.frontier, this.#options.ack);
-    const taken =
-      delivered === undefined || unit === undefined ? this.#cutter.suspend() : this.#stepBack(delivered, unit);
+    const taken = delivered === undefined ? this.#cutter.suspend() : this.#stepBack(delivered);
     if (taken !== undefined) this.#sendOn(taken);
     this.#resumeLsn = maxLsn(this.frontier.startOf(this.frontier.nextUnit), this.#reported.flush);
     this.#slab = undefined;
@@ -237,7 +235,8 @@ export class Intake implements StreamReceiver {
     this.#keepalive = 0n;
   }
 
-  #stepBack(delivered: DeliveredMark, unit: number): CutBatch | undefined {
+  #stepBack(delivered: DeliveredMark): CutBatch | undefined {
+    const unit = stepBackUnit(delivered.units, this.frontier.firstUnfinished, this.#options.ack);
     const taken = this.#cutter.stepBack(delivered, unit);
     delivered.stepBack();
     for (const decoded of this.queue.clear()) this.#drop(decoded);

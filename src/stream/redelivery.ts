@@ -15,17 +15,11 @@ export interface Delivered {
 }
 
 /**
- * From which unit on the stream comes again, when any of it does: what the consumer was given and has not acknowledged.
- * With `ack: 'auto'` it will have acknowledged whatever it was given whole, as soon as it comes back.
+ * From which unit on the stream comes again: the first that the consumer has not acknowledged. With `ack: 'auto'` it will
+ * have acknowledged whatever it was given whole, as soon as it comes back.
  */
-export function stepBackUnit(
-  { units, part }: Pick<Delivered, 'units' | 'part'>,
-  { firstUnfinished, nextUnit, received }: Pick<AckFrontier, 'firstUnfinished' | 'nextUnit' | 'received'>,
-  ack: 'auto' | 'manual',
-): number | undefined {
-  const unit = ack === 'manual' ? firstUnfinished : Math.max(units, firstUnfinished);
-  const isComingAgain = nextUnit < received;
-  return unit < units || part !== undefined || isComingAgain ? unit : undefined;
+export function stepBackUnit(delivered: number, firstUnfinished: number, ack: 'auto' | 'manual'): number {
+  return ack === 'manual' ? firstUnfinished : Math.max(delivered, firstUnfinished);
 }
 
 /**
