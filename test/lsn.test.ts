@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError } from '../src/errors.js';
 import { Lsn } from '../src/lsn.js';
+import fc from './support/properties.js';
 
 const anyLsn = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn });
 

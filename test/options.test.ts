@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import fc from 'fast-check';
 import { ConfigurationError } from '../src/errors.js';
 import {
   resolveNextEventOptions,
@@ -10,6 +9,7 @@ import {
   type WalStreamOptions,
 } from '../src/options.js';
 import { WalStream } from '../src/stream/wal-stream.js';
+import fc from './support/properties.js';
 
 const base = { connection: 'postgresql://u@localhost/d', slot: 's', publications: 'p' } as const;
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import fc from 'fast-check';
 import { ArchiveCodec, whyNoCodec } from '../../src/backup/archive-codec.js';
 import type { CompressionMethod, ResolvedCompression } from '../../src/backup/backup-compression.js';
 import { BackupError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 
 const METHODS: readonly CompressionMethod[] = ['gzip', 'zstd'];
 const CONTENT = Buffer.concat([randomBytes(100_000), Buffer.alloc(700_000, 'compressible'), randomBytes(5)]);

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { indexArchive } from '../../src/backup/archive-index.js';
 import { encodeTarHeader, parseTarHeader, resizeTarHeader } from '../../src/backup/tar-header.js';
 import { tarArchive, tarMember } from '../../src/testing/tar-archive.js';
+import fc from '../support/properties.js';
 import { temporaryFolder } from './copied-backup.js';
 
 const member = fc

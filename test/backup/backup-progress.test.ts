@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ProgressMeter } from '../../src/backup/backup-progress.js';
 import { progressJson, progressLine } from '../../src/cli/backup-progress-report.js';
+import fc from '../support/properties.js';
 
 const MIB = 1024 * 1024;
 

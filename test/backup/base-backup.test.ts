@@ -5,7 +5,6 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import {
@@ -21,6 +20,7 @@ import { errorResponse, noticeResponse } from '../../src/testing/backend-bytes.j
 import type { BackupStep, BackupSteps, FakeWalSender } from '../../src/testing/index.js';
 import { sealManifest } from '../../src/testing/manifest-bytes.js';
 import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
+import fc from '../support/properties.js';
 import {
   BASE,
   BASE_ENTRIES,

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import fc from 'fast-check';
 import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { BackupError, ConfigurationError, ManifestMismatchError, ProtocolError } from '../../src/errors.js';
 import type { BackupSteps } from '../../src/testing/index.js';
 import { type TarEntry, tarArchive } from '../../src/testing/tar-archive.js';
+import fc from '../support/properties.js';
 import {
   BASE,
   BASE_ENTRIES,

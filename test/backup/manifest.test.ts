@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { parseManifest, showPath } from '../../src/backup/manifest.js';
 import { MANIFEST_CHECKSUM_ALGORITHMS, ManifestChecksum } from '../../src/backup/manifest-checksum.js';
 import { BackupError } from '../../src/errors.js';
 import { manifestBytes, sealManifest } from '../../src/testing/manifest-bytes.js';
+import fc from '../support/properties.js';
 
 const FILE =
   '{ "Path": "base/1/1255", "Size": 8192, "Last-Modified": "2026-01-01 00:00:00 GMT", "Checksum-Algorithm": "CRC32C", "Checksum": "0a1B2c3d" }';

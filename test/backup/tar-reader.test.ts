@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { type TarOrigin, TarReader } from '../../src/backup/tar-reader.js';
 import { BackupError } from '../../src/errors.js';
 import { TAR_END, type TarEntry, tarArchive, tarMember } from '../../src/testing/tar-archive.js';
+import fc from '../support/properties.js';
 
 /** What was read, as text; pushes the bytes in pieces of these sizes, over and over. */
 function read(

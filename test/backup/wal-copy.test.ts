@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { SegmentWriter } from '../../src/backup/segment-writer.js';
 import { WalCopy } from '../../src/backup/wal-copy.js';
 import { resolveReceiverOptions, type WalReceiverOptions } from '../../src/backup/wal-receiver-options.js';
 import { SlabPool } from '../../src/connection/slab.js';
 import { ConfigurationError, ProtocolError } from '../../src/errors.js';
 import { encodeKeepalive, encodeXLogData } from '../../src/protocol/replication-message.js';
+import fc from '../support/properties.js';
 import { temporaryFolder } from './copied-backup.js';
 
 const SEGMENT_BYTES = 1024 * 1024;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { judgeWalStart, type WalFileFound } from '../../src/backup/wal-resume.js';
 import { parseSegmentName, parseSegmentSize, segmentName, segmentStart } from '../../src/backup/wal-segment.js';
 import { ProtocolError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 
 const BYTES = 16 * 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { WalScanner } from '../../src/backup/wal-scanner.js';
+import fc from '../support/properties.js';
 import { type RecordToWrite, switchRecord, type WrittenWal, writeWal } from './wal-bytes.js';
 
 const SEGMENT_BYTES = 1024 * 1024;

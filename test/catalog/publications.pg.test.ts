@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import {
   createPublication,
   createSlot,
@@ -11,6 +10,7 @@ import {
 } from '../../src/catalog/index.js';
 import type { ServerNotice } from '../../src/connection/server-error.js';
 import { AuthenticationError, ConfigurationError, ServerError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 import { needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { openSession } from './session.js';
 

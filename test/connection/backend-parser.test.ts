@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { BackendMessage } from '../../src/connection/backend-message.js';
 import { MAX_MESSAGE_BYTES, parseBackendMessage } from '../../src/connection/backend-parser.js';
 import { MessageFramer } from '../../src/connection/message-framer.js';
 import { ProtocolError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 import { backendMessage, int16, int32, text } from './backend-bytes.js';
 
 const TYPES = 'RSKZENATDCIGHWcd';

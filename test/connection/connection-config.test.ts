@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { userInfo } from 'node:os';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import fc from 'fast-check';
 import { resolveConnectionConfig } from '../../src/connection/connection-config.js';
 import type { ConnectionInput, ConnectionOptions } from '../../src/connection/connection-options.js';
 import { Secret } from '../../src/connection/secret.js';
 import { ConfigurationError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 
 function resolve(input?: ConnectionInput, env: NodeJS.ProcessEnv = {}) {
   return resolveConnectionConfig(input, env);

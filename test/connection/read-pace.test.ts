@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import {
   IMMEDIATE,
   MAX_DELAY_MS,
@@ -10,6 +9,7 @@ import {
   RATE_WINDOW_MS,
   type ReadPace,
 } from '../../src/connection/read-pace.js';
+import fc from '../support/properties.js';
 
 /** The kernel holds no more than this for us; the server waits then. */
 const KERNEL_BYTES = 4 * 1024 * 1024;

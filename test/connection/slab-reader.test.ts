@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { SLAB_BYTES, type Slab, SlabPool } from '../../src/connection/slab.js';
 import { MIN_READ_BYTES, SlabReader, type SlabReaderHandler } from '../../src/connection/slab-reader.js';
 import { ProtocolError } from '../../src/errors.js';
+import fc from '../support/properties.js';
 import { backendMessage, int32 } from './backend-bytes.js';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;

@@ -3,11 +3,11 @@ import { suite, type TestContext, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import { until } from '../stream/source.js';
+import { SEED } from '../support/seed.js';
 import { connect, sharedServer, sql } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { runExample, slotIsActive, slotIsFree } from './example.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const KILLS = 4;
 const SLOT = 'safe_consumer_slot';
 

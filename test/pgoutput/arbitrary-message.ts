@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import type { PgoutputMessage } from '../../src/pgoutput/pgoutput-message.js';
 import { type Tuple, TupleValue } from '../../src/pgoutput/tuple-value.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
+import fc from '../support/properties.js';
 
 /* Messages of every kind with anything in their fields that these can hold, in a streamed block or outside. */
 

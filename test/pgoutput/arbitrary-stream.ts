@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { Oid } from '../../src/types/oids.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 
 /*
  * Random streams of protocol 1 together with the events that they are, by an account that shares nothing with the

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { Oid } from '../../src/types/oids.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import * as uncommitted from '../support/uncommitted-bytes.js';
 
 /*

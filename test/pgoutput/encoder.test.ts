@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError, DecodeError } from '../../src/errors.js';
 import { decodeMessage } from '../../src/pgoutput/decode-message.js';
 import { encodeMessage } from '../../src/pgoutput/encoder.js';
@@ -8,6 +7,7 @@ import type { PgoutputMessage } from '../../src/pgoutput/pgoutput-message.js';
 import { TupleValue } from '../../src/pgoutput/tuple-value.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import { arbitraryMessage, arbitraryMessages, isStreamed } from './arbitrary-message.js';
 
 suite('what was encoded decodes to an equal message, and that encodes to the same bytes', () => {

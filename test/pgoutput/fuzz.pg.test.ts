@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { PgoutputDecoder } from '../../src/pgoutput/decoder.js';
 import { encodeMessage } from '../../src/pgoutput/encoder.js';
@@ -8,6 +7,7 @@ import { Transcoder } from '../../src/pgoutput/transcoder.js';
 import { keyFromTuple, rowFromTuple } from '../../src/pgoutput/tuple-row.js';
 import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { xLogData } from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import { PG_MAJOR, sharedServer } from '../support/server.js';
 import { type CutStream, cutStream, eventFacts, taskOf } from './batches.js';
 import { RECORDING_SETTINGS, type RecordedStream, recordStreams } from './recorded-streams.js';

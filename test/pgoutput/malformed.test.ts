@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
 import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { Oid } from '../../src/types/oids.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import * as uncommitted from '../support/uncommitted-bytes.js';
 import { cutStream, decode, eventFacts, taskOf } from './batches.js';
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import { TransactionContext } from '../../src/pgoutput/transaction-context.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
@@ -9,6 +8,7 @@ import { WalBatch } from '../../src/pgoutput/wal-batch.js';
 import { RawBatch } from '../../src/stream/raw-batch.js';
 import { TransformRunner } from '../../src/threads/transform-runner.js';
 import { unpackValue } from '../../src/threads/value-codec.js';
+import fc from '../support/properties.js';
 import { type ExpectedUncommitted, uncommittedStream } from './arbitrary-uncommitted.js';
 import { cutStream, decode, taskOf } from './batches.js';
 

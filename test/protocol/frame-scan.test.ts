@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ProtocolError } from '../../src/errors.js';
 import { FRAME_HEADER_BYTES, scanFrames } from '../../src/protocol/frame-scan.js';
 import { backendMessage, int32 } from '../connection/backend-bytes.js';
+import fc from '../support/properties.js';
 
 const MAX_BODY_BYTES = 1000;
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError } from '../../src/errors.js';
 import { quoteIdentifier, quoteLiteral, quoteReplicationLiteral, quoteSlotName } from '../../src/protocol/quoting.js';
+import fc from '../support/properties.js';
 
 /** Names that break out of careless quoting. */
 const HOSTILE = fc.oneof(

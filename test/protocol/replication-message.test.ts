@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError, ProtocolError } from '../../src/errors.js';
 import { encodeCopyData } from '../../src/protocol/copy-data.js';
 import { FRAME_HEADER_BYTES } from '../../src/protocol/frame-scan.js';
@@ -12,6 +11,7 @@ import {
 } from '../../src/protocol/replication-message.js';
 import { POSTGRES_EPOCH_MS, timestampFromUnixMs, unixMsFromTimestamp } from '../../src/protocol/timestamp.js';
 import { keepalive, xLogData } from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 
 test('keepalives of any position and time', () => {
   fc.assert(

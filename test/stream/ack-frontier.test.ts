@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { ProtocolError } from '../../src/errors.js';
 import { AckFrontier } from '../../src/stream/ack-frontier.js';
+import fc from '../support/properties.js';
 
 /** The same by a plain array of all units ever received. */
 class Model {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { Slab, SlabPool } from '../../src/connection/slab.js';
 import { DecodeError } from '../../src/errors.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
@@ -12,6 +11,7 @@ import { judgeKeepalive } from '../../src/stream/stop-position.js';
 import { modelStream } from '../pgoutput/arbitrary-stream.js';
 import { cutStream, decode, eventFacts, taskOf } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import * as uncommitted from '../support/uncommitted-bytes.js';
 
 suite('where it is cut', () => {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type WalEvent, WalStream, type WalStreamOptions } from '../../src/index.js';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const WRITERS = 4;
 const ROWS_PER_WRITER = 60_000;
 const PUBLICATION = 'parallel';

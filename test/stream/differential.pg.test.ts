@@ -12,6 +12,7 @@ import {
   type ToValue,
 } from '../support/oracle.js';
 import { assertSameRows, Replay, readTable } from '../support/oracle-replay.js';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer } from '../support/server.js';
 import {
   createWorkloadSchema,
@@ -22,7 +23,6 @@ import {
   type WorkloadReport,
 } from '../support/workload.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const WRITERS = 5;
 const TRANSACTIONS_PER_WRITER = 80;
 const ORACLE_SLOT = 'oracle';

@@ -5,11 +5,11 @@ import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { PATIENCE_MS, Source } from './source.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const KILLS = 12;
 const WRITERS = 3;
 const CONSUMER = fileURLToPath(new URL('./applying-consumer.js', import.meta.url));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { type FeedbackFacts, feedbackIntervalMs, standbyPositions } from '../../src/stream/feedback.js';
+import fc from '../support/properties.js';
 
 const NOTHING: FeedbackFacts = {
   received: 0n,

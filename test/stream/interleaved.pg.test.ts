@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { WalStream } from '../../src/index.js';
 import { assertSameUnits, CommittedView } from '../support/committed-view.js';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { FILLER } from './scenario.js';
@@ -9,7 +10,6 @@ import { Source } from './source.js';
 
 const TRANSACTIONS = 200;
 const ROUNDS = 2;
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 suite(`${TRANSACTIONS} transactions that take turns, PostgreSQL ${PG_MAJOR}, seed ${SEED}`, () => {
   const settings = { logical_decoding_work_mem: '64kB', max_connections: '230' };

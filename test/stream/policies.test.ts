@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { judgeLiveness } from '../../src/connection/liveness.js';
 import {
   BACKLOG_BATCHES,
@@ -11,6 +10,7 @@ import {
   shouldDecodeInline,
   shouldRead,
 } from '../../src/stream/batch-policy.js';
+import fc from '../support/properties.js';
 
 suite('batches', () => {
   test('are cut when there is enough, or when all that has come can go at once', () => {

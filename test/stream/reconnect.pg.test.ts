@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionError, SlotError, type WalEvent, type WalStream, type WalStreamOptions } from '../../src/index.js';
 import { assertSameUnits, CommittedView } from '../support/committed-view.js';
 import { createLargeSchema, LARGE_PUBLICATION, runLargeTransactions } from '../support/large-transactions.js';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer, sql, withServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { drain, failure, idOf, range, Source, until } from './source.js';
 import { TcpProxy } from './tcp-proxy.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const QUICKLY = { minDelayMs: 5, maxDelayMs: 200 };
 
 /** Cuts the connections after some thousand bytes, again and again, until the stream has ended. */

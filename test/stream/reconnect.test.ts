@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { ConfigurationError, ConnectionError, ProtocolError, SlotError } from '../../src/errors.js';
 import { Lsn } from '../../src/lsn.js';
 import { parseTimelineHistory } from '../../src/protocol/timeline-history.js';
 import { judgeResume, resumeLsn } from '../../src/stream/resume-point.js';
 import { retryDelayMs, shouldRetry } from '../../src/stream/retry-policy.js';
 import { ShutdownWatch } from '../../src/stream/shutdown-watch.js';
+import fc from '../support/properties.js';
 
 const POLICY = { maxAttempts: 3, minDelayMs: 100, maxDelayMs: 5_000 };
 

@@ -12,13 +12,13 @@ import type {
   WalStreamOptions,
 } from '../../src/index.js';
 import { createLargeSchema, LARGE_PUBLICATION, runLargeTransactions } from '../support/large-transactions.js';
+import { SEED } from '../support/seed.js';
 import { connect, PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { EventKeys, type Given, itemKeys, RawKeys, RedeliveryCheck } from './redelivery-check.js';
 import { Source } from './source.js';
 import { TcpProxy } from './tcp-proxy.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** After so many losses the rest comes without. */
 const LOSSES = 10;
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { tmpdir } from 'node:os';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
 import { ProtocolError } from '../../src/errors.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
@@ -16,6 +15,7 @@ import { TransactionAssembler } from '../../src/stream/transaction-assembler.js'
 import { type ModelStream, modelStream } from '../pgoutput/arbitrary-stream.js';
 import { eventFacts, slabOf, taskOf } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import * as uncommitted from '../support/uncommitted-bytes.js';
 
 const HEADER_BYTES = FRAME_HEADER_BYTES + XLOG_DATA_HEADER_BYTES;

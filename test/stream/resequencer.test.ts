@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { Resequencer } from '../../src/stream/resequencer.js';
+import fc from '../support/properties.js';
 
 test('any order of completion comes out as the order of the stream, each as soon as its turn has come', () => {
   const shuffled = fc

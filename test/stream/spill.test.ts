@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { SpillError } from '../../src/errors.js';
 import type { PackedBatch } from '../../src/pgoutput/packed-batch.js';
 import { SpillDirectory } from '../../src/stream/spill-directory.js';
 import { SpillFile } from '../../src/stream/spill-file.js';
 import { largestToSpill } from '../../src/stream/spill-policy.js';
+import fc from '../support/properties.js';
 
 const OWNER = { systemIdentifier: '7423', slot: 'orders' };
 

@@ -3,11 +3,11 @@ import { before, suite, type TestContext, test } from 'node:test';
 import { type WalEvent, WalStream, type WalStreamOptions } from '../../src/index.js';
 import { assertSameUnits, CommittedView } from '../support/committed-view.js';
 import { createLargeSchema, LARGE_PUBLICATION, runLargeTransactions } from '../support/large-transactions.js';
+import { SEED } from '../support/seed.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { drain, range, Source, until } from './source.js';
 
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const ORACLE_SLOT = 'oracle';
 const END_PREFIX = 'the end';
 

@@ -16,11 +16,10 @@ import {
   runLargeTransactions,
   runPreparedTransactions,
 } from '../support/large-transactions.js';
+import { SEED } from '../support/seed.js';
 import { connect, needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { Random } from '../support/workload.js';
 import { drain, failure } from './source.js';
-
-const SEED = Number(process.env.WORKLOAD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 interface Variant {
   readonly slot: string;

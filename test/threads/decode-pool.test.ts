@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { Transcoder } from '../../src/pgoutput/transcoder.js';
 import { Resequencer } from '../../src/stream/resequencer.js';
@@ -10,6 +9,7 @@ import type { PooledBatch } from '../../src/threads/decode-pool.js';
 import { modelStream } from '../pgoutput/arbitrary-stream.js';
 import { cutStream, decode, eventFacts, taskOf } from '../pgoutput/batches.js';
 import * as wire from '../support/pgoutput-bytes.js';
+import fc from '../support/properties.js';
 import { eventsOfReply, noteBatches, openPool, taskFor } from './pool.js';
 
 suite('without a transform', () => {

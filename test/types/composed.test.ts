@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { BinaryText } from '../../src/types/binary-text.js';
 import { type ColumnFormat, ColumnWriters } from '../../src/types/column-writer.js';
@@ -8,6 +7,7 @@ import { Oid } from '../../src/types/oids.js';
 import { PackWriter } from '../../src/types/pack-writer.js';
 import type { TypeDescriptor } from '../../src/types/type-descriptor.js';
 import { TypeRules } from '../../src/types/type-rules.js';
+import fc from '../support/properties.js';
 import { readValue, startRow } from './packed.js';
 
 const NESTED = 20_001;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import type { ColumnFormat } from '../../src/types/column-writer.js';
 import { elementOidOf, Oid } from '../../src/types/oids.js';
+import fc from '../support/properties.js';
 import { decodedValue, packedValue, readValue } from './packed.js';
 
 const UNKNOWN_OID = 99_999;

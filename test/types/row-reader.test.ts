@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
 import { DecodeError } from '../../src/errors.js';
 import { Oid } from '../../src/types/oids.js';
 import { PackSource } from '../../src/types/pack-source.js';
 import { PackWriter } from '../../src/types/pack-writer.js';
 import { createRowReader, ROW_HEADER } from '../../src/types/row-reader.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
+import fc from '../support/properties.js';
 import { packedValue, readValue, startRow } from './packed.js';
 
 function packIntegers(count: number): Buffer {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import { Oid } from '../../src/types/oids.js';
+import fc from '../support/properties.js';
 import { decodedValue } from './packed.js';
 
 const bits = new DataView(new ArrayBuffer(8));
