@@ -12,10 +12,8 @@
  *   psql -c "SELECT pg_drop_replication_slot('my_slot')"
  */
 import { subscribe } from 'node:diagnostics_channel';
-import { Readable } from 'node:stream';
 import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './shared/embedded-database.js';
-import { untilAborted } from './shared/until-aborted.js';
 import { wholeNumber } from './shared/whole-number.js';
 
 try {
@@ -46,10 +44,10 @@ async function combine(connection: string): Promise<void> {
   const limit = wholeNumber('TAKE', 20);
   // Whatever ends the chain, the stream is closed with it.
   await using stream = openStream(connection, 'manual');
-  const interrupt = new AbortController();
-  process.on('SIGINT', () => interrupt.abort());
+  process.on('SIGINT', () => void stream.stop().catch(() => {}));
 
-  const summaries = Readable.from(untilAborted(stream.transactions(), interrupt.signal))
+  const summaries = stream
+    .readable('transactions')
     .filter((item: TransactionItem) => item.kind === 'transaction' || item.kind === 'message')
     .map(summarize)
     .take(limit);

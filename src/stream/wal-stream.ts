@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import { orAbort } from '../connection/connect-deadline.js';
 import { ConfigurationError } from '../errors.js';
 import {
@@ -31,7 +33,8 @@ const STATS_SAMPLE_MS = 1_000;
 
 /**
  * A logical replication stream: connects, decodes in worker threads and delivers in exact order, at least once.
- * Consume it one way: `for await`, {@link batches}, {@link nextEvent} or {@link rawMessages}.
+ * Consume it one way: `for await`, {@link batches}, {@link transactions}, {@link nextEvent},
+ * {@link rawMessages} or {@link readable}.
  *
  * Errors that end the stream are thrown to the consumer, after everything that came before them.
  *
@@ -129,6 +132,34 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   /** Messages as the server sent them, undecoded. Acknowledged like events. */
   rawMessages(): AsyncIterableIterator<RawMessage> {
     return this.#consumer.rawMessages();
+  }
+
+  /**
+   * Events, batches or transactions in a Readable in object mode, for `pipeline`, `filter`, `map`, `take` and whatever
+   * else takes one. All of these read ahead, so it needs `ack: 'manual'`: ConfigurationError without. What ends the stream
+   * is its 'error' event; {@link stop} ends it, and destroying it closes the stream.
+   *
+   * @see https://nodejs.org/api/stream.html#readable-streams
+   */
+  readable(of: 'events' | 'batches' | 'transactions' = 'events'): Readable {
+    if (this.#options.ack !== 'manual') {
+      throw new ConfigurationError(
+        "readable() needs the option ack: 'manual': a Readable reads ahead, and what nobody has handled would be acknowledged",
+        { option: 'ack' },
+      );
+    }
+    switch (of) {
+      case 'events':
+        return Readable.from(this);
+      case 'batches':
+        return Readable.from(this.batches());
+      case 'transactions':
+        return Readable.from(this.transactions());
+      default:
+        throw new ConfigurationError(`readable() gives 'events', 'batches' or 'transactions', not ${inspect(of)}`, {
+          option: 'consumer',
+        });
+    }
   }
 
   /**
