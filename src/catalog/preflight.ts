@@ -75,7 +75,7 @@ function judgePublications(facts: PreflightFacts, wanted: readonly string[]): Fi
       return [
         configurationFinding('publications', {
           check: 'publication-missing',
-          message: `publication ${JSON.stringify(name)} does not exist in database ${JSON.stringify(facts.server.database)}; name its tables instead of all with FOR TABLE`,
+          message: `publication ${JSON.stringify(name)} does not exist in database ${JSON.stringify(facts.server.database)}; FOR TABLE instead of FOR ALL TABLES publishes some`,
           remedy: `CREATE PUBLICATION ${quoted} FOR ALL TABLES`,
         }),
       ];
