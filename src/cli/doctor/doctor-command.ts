@@ -1,4 +1,4 @@
-import { ConfigurationError, WalStreamError } from '../../index.js';
+import { ReplicationConnection, resolveConnectionConfig, WalStreamError } from '../../index.js';
 import { onOneLine } from '../failure-line.js';
 import { type Palette, paletteFor } from '../palette.js';
 import { printText } from '../print-text.js';
@@ -19,13 +19,17 @@ export async function doctorCommand({ format, ...request }: DoctorFlags): Promis
 }
 
 async function diagnose(request: DoctorRequest): Promise<Diagnosis[]> {
+  // A wrong flag or variable is no illness of the server; what the server makes of right ones is.
+  const config = resolveConnectionConfig(request.dsn);
+  let session: ReplicationConnection;
   try {
-    return judgeFacts(await readDoctorFacts(request));
+    session = await ReplicationConnection.connect(config, { mode: 'sql' });
   } catch (error) {
-    // A wrong flag or variable is no illness of the server.
-    if (!(error instanceof WalStreamError) || error instanceof ConfigurationError) throw error;
+    if (!(error instanceof WalStreamError)) throw error;
     return judgeWithoutConnection(process.versions.node, error);
   }
+  await using _ = session;
+  return judgeFacts(await readDoctorFacts(session, config, request));
 }
 
 function jsonLines(diagnoses: readonly Diagnosis[]): string {

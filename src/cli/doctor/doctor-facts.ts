@@ -1,10 +1,10 @@
 import {
+  type ConnectionConfig,
   type Finding,
   listPublications,
   listSlots,
   preflight,
   ReplicationConnection,
-  resolveConnectionConfig,
   type SlotInfo,
 } from '../../index.js';
 import { resolvePgoutputOptions } from '../../protocol/pgoutput-options.js';
@@ -53,11 +53,13 @@ export interface DoctorServerFacts {
 const ROUND_TRIPS = 5;
 const QUERY_TIMEOUT_MS = 10_000;
 
-/** Connects, and reads and measures it all. Errors are those of the connection. */
-export async function readDoctorFacts(request: DoctorRequest): Promise<DoctorFacts> {
-  const config = resolveConnectionConfig(request.dsn);
+/** Reads and measures it all, on a session for SQL and, where one can be made, on a replication connection. */
+export async function readDoctorFacts(
+  session: ReplicationConnection,
+  config: ConnectionConfig,
+  request: DoctorRequest,
+): Promise<DoctorFacts> {
   const timeout = { timeoutMs: QUERY_TIMEOUT_MS };
-  await using session = await ReplicationConnection.connect(config, { mode: 'sql' });
   const server = await readServer(session);
   const slots = await listSlots(session, timeout);
   const publications =

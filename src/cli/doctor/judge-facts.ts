@@ -1,4 +1,11 @@
-import { AuthenticationError, type CheckName, type Finding, type SlotInfo, type WalStreamError } from '../../index.js';
+import {
+  AuthenticationError,
+  type CheckName,
+  ConfigurationError,
+  type Finding,
+  type SlotInfo,
+  type WalStreamError,
+} from '../../index.js';
 import { formatServerVersion } from '../../protocol/server-version.js';
 import { formatBytes } from '../rate-line.js';
 import type { Diagnosis } from './diagnosis.js';
@@ -34,11 +41,14 @@ export function judgeFacts(facts: DoctorFacts): Diagnosis[] {
 
 /** What there is to say when not even an ordinary connection could be made. */
 export function judgeWithoutConnection(nodeVersion: string, error: WalStreamError): Diagnosis[] {
-  const remedy =
-    error instanceof AuthenticationError
-      ? 'look at the role, its password and the lines of pg_hba.conf'
-      : 'look at host and port, listen_addresses and firewalls, and whether the server runs';
-  return [judgeNode(nodeVersion), { status: 'problem', check: 'connection', message: error.message, remedy }];
+  const { message } = error;
+  return [judgeNode(nodeVersion), { status: 'problem', check: 'connection', message, remedy: connectionRemedy(error) }];
+}
+
+function connectionRemedy(error: WalStreamError): string {
+  if (error instanceof AuthenticationError) return 'look at the role, its password and the lines of pg_hba.conf';
+  if (error instanceof ConfigurationError) return `look at ${error.option}`;
+  return 'look at host and port, listen_addresses and firewalls, and whether the server runs';
 }
 
 function judgeNode(nodeVersion: string): Diagnosis {

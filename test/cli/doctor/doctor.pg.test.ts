@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Diagnosis } from '../../../src/cli/doctor/diagnosis.js';
+import { FakeWalSender } from '../../../src/testing/index.js';
 import { PG_MAJOR, sharedServer, sql, withServer } from '../../support/server.js';
 import { type Ended, runToEnd } from '../command-line.js';
 
@@ -125,4 +126,16 @@ test('no server, or none for us: a problem', async (t) => {
   assert.deepEqual([denied.code, notWell(denied)], [1, ['problem connection']]);
   assert.match(diagnosesOf(denied).get('connection')?.remedy ?? '', /pg_hba\.conf/);
   assert.doesNotMatch(denied.stdout, /wrong@/);
+});
+
+test('a pooler that refuses what it does not know, as PgBouncer does: a problem', async () => {
+  const message = 'unsupported startup parameter: IntervalStyle';
+  await using pooler = await FakeWalSender.listen({
+    faults: [{ kind: 'refuse', times: 9, sqlState: '08P01', message }],
+  });
+  const ended = await runToEnd(['doctor', '--format', 'jsonl', '-d', pooler.connectionString()]);
+  assert.deepEqual([ended.code, notWell(ended)], [1, ['problem connection']]);
+  const { message: said, remedy } = diagnosesOf(ended).get('connection') ?? {};
+  assert.match(said ?? '', /IntervalStyle: this is a connection pooler/);
+  assert.equal(remedy, 'look at connection.host');
 });
