@@ -22,6 +22,7 @@ export type WalStreamErrorCode =
 
 /** Base class of every error that this library throws on purpose. */
 export abstract class WalStreamError extends Error {
+  /** Which kind of failure it is: the same in every version. */
   abstract readonly code: WalStreamErrorCode;
   /** Whether the same attempt can succeed later without anybody changing anything. */
   readonly retryable: boolean;
@@ -39,6 +40,7 @@ export class ConfigurationError extends WalStreamError {
   /** Path of the option at fault, such as `connection.sslmode` or `slot.create`. */
   readonly option: string;
 
+  /** @internal */
   constructor(message: string, details: { option: string; cause?: unknown }) {
     super(message, false, details.cause);
     this.option = details.option;
@@ -51,9 +53,12 @@ export type ConnectionPhase = 'connect' | 'tls' | 'authentication' | 'startup' |
 /** The connection could not be made or was lost. */
 export class ConnectionError extends WalStreamError {
   readonly code = 'ERR_CONNECTION';
+  /** `host:port`, or the path of the Unix socket. */
   readonly host: string;
+  /** What the connection was doing. */
   readonly phase: ConnectionPhase;
 
+  /** @internal */
   constructor(
     message: string,
     details: { host: string; phase: ConnectionPhase; retryable?: boolean; cause?: unknown },
@@ -67,10 +72,14 @@ export class ConnectionError extends WalStreamError {
 /** Nothing came within the stated time. */
 export class TimeoutError extends WalStreamError {
   readonly code = 'ERR_TIMEOUT';
+  /** `host:port`, or the path of the Unix socket. */
   readonly host: string;
+  /** What the connection was doing. */
   readonly phase: ConnectionPhase;
+  /** The bound that was passed. */
   readonly timeoutMs: number;
 
+  /** @internal */
   constructor(message: string, details: { host: string; phase: ConnectionPhase; timeoutMs: number; cause?: unknown }) {
     super(message, true, details.cause);
     this.host = details.host;
@@ -84,8 +93,10 @@ export class AuthenticationError extends WalStreamError {
   readonly code = 'ERR_AUTHENTICATION';
   /** Authentication method or, for a missing privilege, `privilege`. */
   readonly method: string;
+  /** The server's; `undefined` when this side refused: a method not allowed, a server that cannot prove itself. */
   readonly sqlState: string | undefined;
 
+  /** @internal */
   constructor(message: string, details: { method: string; sqlState?: string; cause?: unknown }) {
     super(message, false, details.cause);
     this.method = details.method;
@@ -107,13 +118,18 @@ export interface ServerErrorDetails {
 /** An ErrorResponse of the server. */
 export class ServerError extends WalStreamError {
   readonly code = 'ERR_SERVER';
+  /** SQLSTATE, such as 53300. */
   readonly sqlState: string;
+  /** `ERROR`, `FATAL` or `PANIC`. */
   readonly severity: string;
+  /** The server's DETAIL line, where it holds no values. */
   readonly detail: string | undefined;
+  /** The server's HINT line. */
   readonly hint: string | undefined;
   /** Of the change that the server was decoding when it failed. */
   readonly lsn: bigint | undefined;
 
+  /** @internal */
   constructor(message: string, details: ServerErrorDetails) {
     super(message, isRetryableSqlState(details.sqlState), details.cause);
     this.sqlState = details.sqlState;
@@ -133,9 +149,12 @@ export type SlotErrorReason = 'in-use' | 'missing' | 'invalidated' | 'gap' | 'mi
 /** The replication slot cannot be used. Only `in-use` is worth another attempt. */
 export class SlotError extends WalStreamError {
   readonly code = 'ERR_SLOT';
+  /** As it was asked for. */
   readonly slotName: string;
+  /** What is wrong with it. */
   readonly reason: SlotErrorReason;
 
+  /** @internal */
   constructor(message: string, details: { slotName: string; reason: SlotErrorReason; cause?: unknown }) {
     super(message, details.reason === 'in-use', details.cause);
     this.slotName = details.slotName;
@@ -160,11 +179,16 @@ export interface WireLocation {
 }
 
 abstract class WireError extends WalStreamError {
+  /** Of the byte at fault, in the message or packet. */
   readonly offset: number;
+  /** Type byte of the message, as a character. */
   readonly tag: string | undefined;
+  /** `walStart` of the message. */
   readonly lsn: bigint | undefined;
+  /** OID of the table. */
   readonly relationId: number | undefined;
 
+  /** @internal */
   constructor(message: string, location: WireLocation) {
     super(message, false, location.cause);
     this.offset = location.offset;
@@ -187,6 +211,7 @@ export class DecodeError extends WireError {
   /** Name of the column, where the fault lies in one value. */
   readonly column: string | undefined;
 
+  /** @internal */
   constructor(message: string, location: WireLocation) {
     super(message, location);
     this.relation = location.relation;
@@ -202,6 +227,7 @@ export class DecodeError extends WireError {
  */
 export class WorkerError extends WalStreamError {
   readonly code = 'ERR_WORKER';
+  /** Of the thread, where it exited. */
   readonly exitCode: number | undefined;
   /** Sequence number of the batch. */
   readonly sequence: number;
@@ -209,8 +235,10 @@ export class WorkerError extends WalStreamError {
   readonly lsn: bigint | undefined;
   /** `schema.table` of the change, where known; with `per: 'batch'` of the first change of the batch. */
   readonly relation: string | undefined;
+  /** Number of the change in its transaction, where known. */
   readonly ordinal: number | undefined;
 
+  /** @internal */
   constructor(
     message: string,
     details: {
@@ -235,6 +263,7 @@ export class WorkerError extends WalStreamError {
 /** A new row is not what the user's validator says. Everything before its change is delivered first. */
 export class ValidationError extends WalStreamError {
   readonly code = 'ERR_VALIDATION';
+  /** Position of the change. */
   readonly lsn: bigint;
   /** `schema.table` of the row. */
   readonly relation: string;
@@ -243,6 +272,7 @@ export class ValidationError extends WalStreamError {
   /** Where in the row: `column`, or a place in its value such as `column.key[3]`; an empty string is the whole row. */
   readonly paths: readonly string[];
 
+  /** @internal */
   constructor(
     message: string,
     details: {
@@ -261,25 +291,32 @@ export class ValidationError extends WalStreamError {
   }
 }
 
-/** A large transaction could not be kept on disk: the disk is full, or its file is not as it was written. */
+/**
+ * A large transaction could not be kept on disk: the disk is full, or its file is not as it was written. `cause` carries
+ * the system's `errno`.
+ */
 export class SpillError extends WalStreamError {
   readonly code = 'ERR_SPILL';
+  /** File or folder at fault. */
   readonly path: string;
 
-  /** `cause` carries the system's `errno`. */
+  /** @internal */
   constructor(message: string, details: { path: string; cause?: unknown }) {
     super(message, false, details.cause);
     this.path = details.path;
   }
 }
 
-/** A base backup could not be taken, read or written. */
+/**
+ * A base backup could not be taken, read or written. `cause` carries the system's `errno` where the file system is at
+ * fault.
+ */
 export class BackupError extends WalStreamError {
   readonly code = 'ERR_BACKUP';
   /** File, folder or archive member at fault, where it is one. */
   readonly path: string | undefined;
 
-  /** `cause` carries the system's `errno` where the file system is at fault. */
+  /** @internal */
   constructor(message: string, details: { path?: string; cause?: unknown } = {}) {
     super(message, false, details.cause);
     this.path = details.path;
@@ -293,8 +330,10 @@ export class ManifestMismatchError extends WalStreamError {
   readonly path: string;
   /** Size, checksum or presence according to the manifest. */
   readonly expected: string;
+  /** What was found instead. */
   readonly actual: string;
 
+  /** @internal */
   constructor(message: string, details: { path: string; expected: string; actual: string }) {
     super(message, false);
     this.path = details.path;

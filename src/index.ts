@@ -1,4 +1,8 @@
-/** pg-walstream: PostgreSQL WAL streaming for Node.js. */
+/**
+ * PostgreSQL WAL streaming for Node.js: logical replication, base backups, and what belongs to slots and publications.
+ *
+ * @module pg-walstream
+ */
 export type { BackupCompression, CompressionMethod } from './backup/backup-compression.js';
 export type { BackupSlotOptions, BaseBackupOptions, WalMethod } from './backup/backup-options.js';
 export type { BackupProblem } from './backup/backup-problems.js';
@@ -38,19 +42,35 @@ export {
   type TableToPublish,
   type TableTypesModule,
   type TableTypesRequest,
+  type WantedSlot,
   writeTableTypes,
 } from './catalog/index.js';
+export type { ConnectOptions } from './connection/connect.js';
 export {
   type ConnectionConfig,
   type ConnectionInput,
   type ConnectionOptions,
   resolveConnectionConfig,
 } from './connection/connection-config.js';
+export type {
+  ChannelBinding,
+  PasswordOption,
+  SslMode,
+  SslNegotiation,
+  TargetSessionAttrs,
+  TlsConfig,
+  TlsVersion,
+} from './connection/connection-options.js';
 export { PgConnection as ReplicationConnection, type QueryOptions } from './connection/pg-connection.js';
 export type { QueryResult } from './connection/query-result.js';
+export type { AuthMethod } from './connection/require-auth.js';
+export type { Secret } from './connection/secret.js';
+export type { ServerAddress } from './connection/server-address.js';
 export type { ServerNotice } from './connection/server-error.js';
 export type { ConnectionMode } from './connection/session-start.js';
+export type { KeepAlive } from './connection/socket-transport.js';
 export type { SystemIdentity } from './connection/system-identity.js';
+export type { ReadSink, Transport } from './connection/transport.js';
 export {
   AuthenticationError,
   BackupError,
@@ -73,6 +93,7 @@ export {
 export { Lsn } from './lsn.js';
 export type {
   NextEventOptions,
+  RetryOptions,
   SlotOptions,
   SpillOptions,
   StopOptions,
@@ -82,9 +103,11 @@ export type {
   WalStreamOptions,
 } from './options.js';
 export type { ChangeEvent } from './pgoutput/change-cursor.js';
+export type { Origin } from './pgoutput/control-message.js';
 export {
   type AcknowledgeableEvent,
   BeginEvent,
+  type ChangeOfTable,
   CommitEvent,
   MessageEvent,
   OriginEvent,
@@ -108,8 +131,19 @@ export {
 export type { Relation, RelationColumn, ReplicaIdentity } from './pgoutput/relation.js';
 export { DeleteEvent, InsertEvent, UpdateEvent } from './pgoutput/row-event.js';
 export { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent } from './pgoutput/stream-event.js';
-export type { AnyTable, AnyTables, TableShape, TableType, TableTypes, Unchanged } from './pgoutput/table-types.js';
-export type { WalBatch } from './pgoutput/wal-batch.js';
+export type {
+  AnyTable,
+  AnyTables,
+  TableShape,
+  TableShapes,
+  TableType,
+  TableTypes,
+  Unchanged,
+} from './pgoutput/table-types.js';
+export type { EventCursor, WalBatch } from './pgoutput/wal-batch.js';
+export type { PgoutputOptions, PgoutputProtoVersion, PgoutputStreaming } from './protocol/pgoutput-options.js';
+export type { CreateLogicalSlot, CreatePhysicalSlot, CreateSlot, SlotSnapshot } from './protocol/slot-commands.js';
+export type { TimelineSwitch } from './protocol/timeline-history.js';
 export { AppliedPosition, type AppliedPositionOptions, type SqlClient } from './stream/applied-position.js';
 export type { RawMessage } from './stream/raw-batch.js';
 export type {

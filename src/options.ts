@@ -21,6 +21,7 @@ import type { TypesMode } from './types/type-rules.js';
 
 /** Which slot to stream from, and what to do when it is not there. */
 export interface SlotOptions {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /** `never` (default): a missing slot is an error. `if-missing`: it is created when the stream starts. */
   readonly create?: 'never' | 'if-missing';
@@ -70,9 +71,13 @@ export interface ValidateOptions {
  * and positions, never values of rows and never secrets.
  */
 export interface StreamLogger {
+  /** Transactions that went to disk. */
   debug(fields: object, message: string): void;
+  /** Connections, slots created, the end. */
   info(fields: object, message: string): void;
+  /** What goes on after it: lost connections, warnings, a worker that failed once. */
   warn(fields: object, message: string): void;
+  /** What ended the stream. */
   error(fields: object, message: string): void;
 }
 
@@ -113,7 +118,9 @@ export interface SpillOptions {
 export interface WalStreamOptions {
   /** Connection string or object; default `DATABASE_URL`, then the `PG*` variables. */
   readonly connection?: ConnectionInput;
+  /** The logical slot, made for pgoutput: its name, or more about it. */
   readonly slot: string | SlotOptions;
+  /** One name or several; the stream has what any of them publishes. */
   readonly publications: string | readonly string[];
   /**
    * Protocol version of pgoutput: 1; 2 for `streaming` (PostgreSQL 14+); 3 for `twoPhase` (15+); 4 for
@@ -173,6 +180,7 @@ export interface WalStreamOptions {
    * where an override asks for its text.
    */
   readonly types?: TypesMode | TypesOptions;
+  /** A function of one's own on each row change, in the workers; its values come in place of rows. */
   readonly transform?: TransformOptions;
   /** Checks new rows in the workers. */
   readonly validate?: ValidateOptions;
@@ -215,7 +223,9 @@ export interface StopOptions {
 
 /** How one `nextEvent()` waits. */
 export interface NextEventOptions {
+  /** Ends the waiting, which rejects with the signal's reason; the stream goes on. */
   readonly signal?: AbortSignal;
+  /** After so long it gives `null`. Default: it waits. */
   readonly timeoutMs?: number;
 }
 

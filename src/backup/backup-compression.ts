@@ -1,10 +1,16 @@
 import { ConfigurationError } from '../errors.js';
 
 export const COMPRESSION_METHODS = ['gzip', 'lz4', 'zstd'] as const;
+/**
+ * Of archives; `none` is not among them.
+ *
+ * @useDeclaredType
+ */
 export type CompressionMethod = (typeof COMPRESSION_METHODS)[number];
 
 /** How archives are compressed, and by whom. */
 export interface BackupCompression {
+  /** `none`: the archives come and stay as they are. */
   readonly method: CompressionMethod | 'none';
   /**
    * `server` spares the network, `client` the server; only archives in tar format can be compressed here. Default, as

@@ -9,10 +9,12 @@ import { type BackupTarget, parseTarget } from './backup-target.js';
 import { checkCompression } from './compression-rules.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
 
+/** How the WAL of a backup comes: see {@link BaseBackupOptions.walMethod}. */
 export type WalMethod = 'stream' | 'fetch' | 'none';
 
 /** A physical slot for the WAL of a backup, and for a standby that is made of it. */
 export interface BackupSlotOptions {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /**
    * `never` (default): it exists. `always`: it must not exist yet; it stays after the backup, and is dropped when the

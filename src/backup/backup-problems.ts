@@ -4,6 +4,7 @@ import { showPath } from './manifest.js';
 export interface BackupProblem {
   /** As in the manifest, relative to the data directory; of an archive its name; `pg_wal` and below for WAL. */
   readonly path: string;
+  /** What is wrong, for people: in the words of pg_verifybackup where it has them. */
   readonly problem: string;
 }
 

@@ -16,11 +16,15 @@ export interface BackupProgress {
   readonly remainingMs: number | undefined;
 }
 
+/** How far the archive of one tablespace is. */
 export interface TablespaceProgress {
+  /** `undefined` for the data directory. */
   readonly oid: number | undefined;
   /** Path on the server; empty for the data directory. */
   readonly location: string;
+  /** Of its archive. */
   readonly receivedBytes: number;
+  /** The server's estimate, or what came where that is more or the archive has ended. */
   readonly expectedBytes: number | undefined;
 }
 

@@ -10,9 +10,11 @@ export interface BackupResult {
   readonly directory: string | undefined;
   /** Of the server, as in IDENTIFY_SYSTEM. */
   readonly systemId: string;
+  /** As in server_version_num: 180004. */
   readonly serverVersion: number;
-  /** WAL from `startLsn` to `endLsn` is needed to make it consistent. */
+  /** The WAL from here to `endLsn` is needed to make it consistent. */
   readonly startLsn: bigint;
+  /** The backup is consistent once WAL is replayed to here. */
   readonly endLsn: bigint;
   /** Timeline at the end. */
   readonly timeline: number;
@@ -30,7 +32,9 @@ export interface BackupResult {
   readonly verified: boolean;
   /** Why it was not; `undefined` when it was. */
   readonly unverifiedReason: string | undefined;
+  /** Of the backup's `backup_manifest`; `undefined` when it went to another target. */
   readonly manifestPath: string | undefined;
+  /** Connecting is not in it. */
   readonly durationMs: number;
 }
 

@@ -1,8 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32c } from '@node-rs/crc32';
 
-/** `NONE`: the manifest holds sizes only. */
 export const MANIFEST_CHECKSUM_ALGORITHMS = ['NONE', 'CRC32C', 'SHA224', 'SHA256', 'SHA384', 'SHA512'] as const;
+/**
+ * How the files of a backup are checked; `NONE`: by their sizes only. Default of a server: `CRC32C`.
+ *
+ * @useDeclaredType
+ */
 export type ManifestChecksumAlgorithm = (typeof MANIFEST_CHECKSUM_ALGORITHMS)[number];
 
 /** Bytes of each algorithm's checksum. */

@@ -21,6 +21,7 @@ import { WalArchive, WalDirectory, type WalSource } from './wal-source.js';
 
 /** What a verification found. */
 export interface VerifyBackupResult {
+  /** Whether there are no problems. */
   readonly ok: boolean;
   /** In the order in which they were found: extra files and sizes, missing files, checksums, WAL. */
   readonly problems: readonly BackupProblem[];

@@ -3,10 +3,14 @@ import { join, resolve as resolvePath } from 'node:path';
 import { ConfigurationError } from '../errors.js';
 import { MANIFEST_NAME } from './manifest.js';
 
+/** `plain`: files as the server has them. `tar`: the server's archives. */
 export type BackupFormat = 'plain' | 'tar';
 
+/** How far the checksums of a verification are. */
 export interface VerifyProgress {
+  /** Bytes of files whose checksums are made. */
   readonly doneBytes: number;
+  /** Bytes of all files that get one. */
   readonly totalBytes: number;
 }
 

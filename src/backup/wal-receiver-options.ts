@@ -9,6 +9,7 @@ import { checkSlotName } from '../protocol/quoting.js';
 
 /** A physical slot, which keeps the server from removing WAL that was not received. */
 export interface PhysicalSlotOptions {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /** `never` (default): a missing slot is an error. `if-missing`: it is created, and keeps WAL from then on. */
   readonly create?: 'never' | 'if-missing';

@@ -23,6 +23,7 @@ const READS_SLOTS_SINCE = 150_000;
 
 /** How far the WAL was received. */
 export interface WalReceiverResult {
+  /** The one that `endLsn` is on: receiving follows the server from one to the next. */
   readonly timeline: number;
   /** Everything before it, from where it started, is in the folder. */
   readonly endLsn: bigint;

@@ -8,6 +8,7 @@ export interface BlockingTransaction {
   readonly gid: string | undefined;
   /** Since it began or was prepared; absent where the role may not see it. */
   readonly ageMs: number | undefined;
+  /** Empty for a prepared transaction, and for a session that gave none. */
   readonly applicationName: string;
   /** `idle in transaction`, `prepared`, ...; absent where the role may not see it. */
   readonly state: string | undefined;

@@ -1,5 +1,6 @@
 import { ConfigurationError, type WalStreamError } from '../errors.js';
 
+/** What {@link preflight} looks at. */
 export type CheckName =
   | 'options'
   | 'pooler'
@@ -26,7 +27,9 @@ export type CheckName =
 export interface Finding {
   /** With an error the stream cannot start. */
   readonly severity: 'error' | 'warning';
+  /** Which of the checks found it. */
   readonly check: CheckName;
+  /** What is wrong, for people, without the remedy. */
   readonly message: string;
   /** The statement that mends it, where one does. */
   readonly remedy?: string;

@@ -11,9 +11,13 @@ import type { QueryOptions, SqlSession } from './sql-session.js';
 
 /** What a stream is going to ask for. Without a slot or without pgoutput's options, what concerns them is not judged. */
 export interface PreflightRequest {
+  /** The slot, and whether the stream would create it. */
   readonly slot?: WantedSlot;
+  /** What the stream asks of pgoutput: version, publications and what else the server must have. */
   readonly pgoutput?: PgoutputOptions;
+  /** Where the stream would start; behind what the slot was confirmed to is a gap. */
   readonly startLsn?: bigint;
+  /** Compared with wal_sender_timeout. */
   readonly feedbackIntervalMs?: number;
 }
 

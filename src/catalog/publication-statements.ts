@@ -2,11 +2,14 @@ import { ConfigurationError } from '../errors.js';
 import { quoteIdentifier, quoteLiteral } from '../protocol/quoting.js';
 import { requireServerVersion } from '../protocol/server-version.js';
 
+/** The values of a publication's `publish`. */
 export type PublishedAction = 'insert' | 'update' | 'delete' | 'truncate';
 
+/** A table of a new publication. */
 export interface TableToPublish {
   /** Without it the session's search_path decides. */
   readonly schema?: string;
+  /** As in the catalog: it is quoted here. */
   readonly table: string;
   /** 15 and later. They must cover the replica identity, or the server refuses UPDATE and DELETE. */
   readonly columns?: readonly string[];
@@ -14,7 +17,9 @@ export interface TableToPublish {
   readonly where?: string;
 }
 
+/** What {@link createPublication} creates. */
 export interface CreatePublication {
+  /** As it is to be in the catalog: it is quoted here. */
   readonly name: string;
   /** `all` is FOR ALL TABLES, future ones included; superusers only. Without tables and schemas it is empty. */
   readonly tables?: 'all' | readonly TableToPublish[];

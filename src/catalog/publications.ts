@@ -8,8 +8,11 @@ import {
 } from './publication-statements.js';
 import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
 
+/** A table that a publication publishes. */
 export interface PublishedTable {
+  /** As in the catalog, unquoted. */
   readonly schema: string;
+  /** As in the catalog, unquoted. */
   readonly table: string;
   /** Published columns; absent before 15, where all are. */
   readonly columns: readonly string[] | undefined;
@@ -19,13 +22,17 @@ export interface PublishedTable {
 
 /** @see https://www.postgresql.org/docs/current/catalog-pg-publication.html */
 export interface Publication {
+  /** As in the catalog, unquoted. */
   readonly name: string;
+  /** The role that may alter and drop it. */
   readonly owner: string;
   /** FOR ALL TABLES. */
   readonly allTables: boolean;
   /** TABLES IN SCHEMA. */
   readonly schemas: readonly string[];
+  /** The kinds of changes that it publishes. */
   readonly publish: readonly PublishedAction[];
+  /** Whether changes of partitions appear as the partitioned table's (publish_via_partition_root). */
   readonly viaRoot: boolean;
   /** `none` before 18. */
   readonly generatedColumns: 'none' | 'stored';
@@ -39,6 +46,7 @@ export async function listPublications(session: SqlSession, options?: QueryOptio
   return rows.map(publicationFromRow);
 }
 
+/** The publication of that name in the session's database; `undefined` when there is none. */
 export async function findPublication(
   session: SqlSession,
   name: string,

@@ -17,7 +17,9 @@ const SERVER_DEADLINE_GRACE_MS = 2_000;
 const DIAGNOSIS_TIMEOUT_MS = 5_000;
 const DROP_POLL_INTERVAL_MS = 50;
 
+/** What CREATE_REPLICATION_SLOT answers. */
 export interface CreatedSlot {
+  /** The slot's, as asked for. */
   readonly name: string;
   /** From here on every transaction is decoded; 0/0 for a physical slot. */
   readonly consistentPoint: bigint;
@@ -96,10 +98,15 @@ async function nameBlockingTransactions(session: SqlSession): Promise<string> {
 
 /** The logical slot that a stream wants. */
 export interface WantedSlot {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
+  /** `never`: a missing slot is an error. `if-missing`: the stream would create it. */
   readonly create: 'never' | 'if-missing';
+  /** If it is created: for the stream's connection only. */
   readonly temporary: boolean;
+  /** If it is created: synchronized to standbys; 17 and later. */
   readonly failover: boolean;
+  /** Whether prepared transactions come when they are prepared; 15 and later. */
   readonly twoPhase: boolean;
 }
 
@@ -125,6 +132,7 @@ export async function ensureSlot(
   return { created: true, slot };
 }
 
+/** How {@link dropSlot} goes about it. */
 export interface DropSlotOptions extends QueryOptions {
   /** How long to wait for a connection that holds the slot. Default 0: an error at once. */
   readonly waitMs?: number;

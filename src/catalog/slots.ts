@@ -7,13 +7,17 @@ import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from 
  * @see https://www.postgresql.org/docs/current/view-pg-replication-slots.html
  */
 export interface SlotInfo {
+  /** Unique in the cluster. */
   readonly name: string;
   /** Absent for physical slots. */
   readonly plugin: string | undefined;
+  /** Only logical slots can be streamed with pgoutput. */
   readonly slotType: 'logical' | 'physical';
   /** Absent for physical slots. */
   readonly database: string | undefined;
+  /** Dropped when the connection that created it ends. */
   readonly temporary: boolean;
+  /** Whether a connection holds it now. */
   readonly active: boolean;
   /** Of the process that holds it now. */
   readonly activePid: number | undefined;
@@ -25,11 +29,13 @@ export interface SlotInfo {
   readonly walStatus: string | undefined;
   /** Bytes that can still be written before it is in danger of being lost; absent without max_slot_wal_keep_size. */
   readonly safeWalSize: bigint | undefined;
+  /** Whether it decodes prepared transactions when they are prepared; 15 and later. */
   readonly twoPhase: boolean;
   /** Invalidated by a conflict with recovery on a standby; 16 and later. */
   readonly conflicting: boolean;
   /** The server's (17 and later: `wal_removed`, `rows_removed`, ...); before 17 `wal_removed` or `conflict`. */
   readonly invalidationReason: string | undefined;
+  /** Whether it is synchronized to standbys; 17 and later. */
   readonly failover: boolean;
   /** Copied from the primary, and not usable until promotion; 17 and later. */
   readonly synced: boolean;
@@ -45,6 +51,7 @@ export async function listSlots(session: SqlSession, options?: QueryOptions): Pr
   return rows.map(slotFromRow);
 }
 
+/** The slot of that name; `undefined` when there is none. */
 export async function findSlot(
   session: SqlSession,
   name: string,

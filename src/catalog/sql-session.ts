@@ -1,18 +1,9 @@
+import type { QueryOptions } from '../connection/pg-connection.js';
+import type { QueryResult } from '../connection/query-result.js';
 import { ProtocolError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 
-/** One statement's outcome in the simple query protocol: every value is the server's text, or null. */
-export interface QueryResult {
-  readonly columns: readonly string[];
-  readonly rows: readonly (readonly (string | null)[])[];
-  /** The command tag. */
-  readonly command: string;
-}
-
-export interface QueryOptions {
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
+export type { QueryOptions, QueryResult };
 
 /**
  * What the catalog needs of a connection. A logical replication connection (`replication=database`) takes plain SQL
@@ -31,6 +22,7 @@ export interface SqlSession {
   readonly host: string;
   /** The process that BackendKeyData named; one that pg_backend_pid() does not confirm betrays a pooler. */
   readonly processId: number;
+  /** Runs SQL in the simple query protocol; one result for each statement. */
   query(sql: string, options?: QueryOptions): Promise<readonly QueryResult[]>;
 }
 

@@ -7,7 +7,9 @@ import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from 
 export interface TableSelection {
   /** Tables and columns that these publish. None: every table that could be published. */
   readonly publications: readonly string[];
+  /** Every table of these. */
   readonly schemas: readonly string[];
+  /** These tables; the names as in the catalog. */
   readonly tables: readonly { readonly schema: string; readonly table: string }[];
 }
 

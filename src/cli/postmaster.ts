@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseCluster } from './database-cluster.js';
 import { childrenOf, isAlive } from './process-tree.js';
 
+/** As `pg_ctl stop -m`; `immediate` leaves a cluster that has to recover. */
 export type StopMode = 'smart' | 'fast' | 'immediate';
 
 const START_TIMEOUT_MS = 60_000;

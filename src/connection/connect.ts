@@ -22,9 +22,13 @@ export interface Session {
   readonly key: BackendKey;
 }
 
+/** How a session is made. */
 export interface ConnectOptions {
+  /** What kind of backend it gets. */
   readonly mode: ConnectionMode;
+  /** Ends the attempt; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with each notice of the session, start-up included. */
   readonly onNotice?: ((notice: ServerNotice) => void) | undefined;
 }
 

@@ -14,9 +14,11 @@ import type { ConnectionMode } from './session-start.js';
 import { parseSystemIdentity, type SystemIdentity } from './system-identity.js';
 import type { Transport } from './transport.js';
 
+/** How long a query may take. */
 export interface QueryOptions {
   /** Bound on the query from when it is sent. Default: none. */
   readonly timeoutMs?: number;
+  /** Cancels the query; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -31,10 +33,13 @@ export class PgConnection implements AsyncDisposable {
   readonly serverVersion: number;
   /** What the server reports of its settings, kept up to date while it is not detached. */
   readonly parameters: ReadonlyMap<string, string>;
+  /** Of the backend, as in pg_stat_activity. */
   readonly processId: number;
   /** `host:port`, or the path of the Unix socket, of the host that was chosen. */
   readonly host: string;
+  /** Whether TLS is in use. */
   readonly encrypted: boolean;
+  /** What kind of backend it has. */
   readonly mode: ConnectionMode;
   readonly #config: ConnectionConfig;
   readonly #session: Session;
@@ -137,6 +142,7 @@ export class PgConnection implements AsyncDisposable {
     await this.#closing;
   }
 
+  /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -6,7 +6,9 @@ export const MAX_RESULT_BYTES = 64 * 1024 * 1024;
 
 /** One result set. Values are the server's text. */
 export interface QueryResult {
+  /** Names, in order; two may be the same. */
   readonly columns: readonly string[];
+  /** Values in the order of `columns`. */
   readonly rows: readonly (readonly (string | null)[])[];
   /** Command tag, such as `SELECT 3`; empty for an empty statement. */
   readonly command: string;

@@ -1,7 +1,11 @@
 import { ConfigurationError } from '../errors.js';
 
-/** Authentication methods by the names of `require_auth`. `none`: the server asked for nothing (trust, certificate). */
 export const AUTH_METHODS = ['password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'oauth', 'none'] as const;
+/**
+ * Authentication methods by the names of `require_auth`. `none`: the server asked for nothing (trust, certificate).
+ *
+ * @useDeclaredType
+ */
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 
 /**

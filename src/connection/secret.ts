@@ -8,18 +8,22 @@ export class Secret {
     this.#value = value;
   }
 
+  /** The password itself. */
   reveal(): string {
     return this.#value;
   }
 
+  /** `[secret]`. */
   toString(): string {
     return '[secret]';
   }
 
+  /** `[secret]`. */
   toJSON(): string {
     return '[secret]';
   }
 
+  /** `[secret]`. */
   [inspect.custom](): string {
     return '[secret]';
   }

@@ -2,7 +2,9 @@ import { isIP } from 'node:net';
 
 /** Where one server listens: a host name or address and a port, or the folder of a Unix socket (starts with `/` or `@`). */
 export interface ServerAddress {
+  /** Name, address, or folder of a Unix socket. */
   readonly host: string;
+  /** Of a Unix socket the number in its name. */
   readonly port: number;
 }
 

@@ -8,8 +8,11 @@ export interface ServerNotice {
   readonly sqlState: string;
   /** `WARNING`, `NOTICE`, ... in the server's language. */
   readonly severity: string;
+  /** In the server's language. */
   readonly message: string;
+  /** The server's DETAIL line; left out where it could hold values. */
   readonly detail: string | undefined;
+  /** The server's HINT line. */
   readonly hint: string | undefined;
 }
 

@@ -5,6 +5,7 @@ import type { ReadSink } from './transport.js';
 
 /** TCP keepalive of a connection. */
 export interface KeepAlive {
+  /** SO_KEEPALIVE. */
   readonly enabled: boolean;
   /** Silence after which the kernel probes. */
   readonly idleMs: number;

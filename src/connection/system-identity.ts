@@ -6,6 +6,7 @@ import type { QueryResult } from './query-result.js';
 export interface SystemIdentity {
   /** Text: it exceeds 2^53. */
   readonly systemId: string;
+  /** The one that the server is on now. */
   readonly timeline: number;
   /** End of the WAL flushed so far, or replayed so far on a standby. */
   readonly xLogPos: bigint;

@@ -1,8 +1,14 @@
+/**
+ * The figures of a stream for OpenTelemetry. It needs `@opentelemetry/api`, an optional peer dependency.
+ *
+ * @module pg-walstream/opentelemetry
+ */
 import { type Attributes, type BatchObservableResult, type MeterProvider, metrics } from '@opentelemetry/api';
 import { STREAM_METRICS, type StatsSource } from './stream-metrics.js';
 
 export type { StatsSource } from './stream-metrics.js';
 
+/** Options of {@link observeMetrics}. */
 export interface OpenTelemetryOptions {
   /** Default: the global one, as it is when this is called. */
   readonly meterProvider?: MeterProvider;

@@ -1,9 +1,15 @@
+/**
+ * The figures of a stream for Prometheus. It needs `prom-client`, an optional peer dependency.
+ *
+ * @module pg-walstream/prometheus
+ */
 import { Counter, Gauge, type Registry, register } from 'prom-client';
 import { ConfigurationError, type WalStreamStats } from '../index.js';
 import { STREAM_METRICS, type StatsSource } from './stream-metrics.js';
 
 export type { StatsSource } from './stream-metrics.js';
 
+/** Options of {@link registerMetrics}. */
 export interface PrometheusOptions {
   /** Default: prom-client's own. */
   readonly registry?: Registry;

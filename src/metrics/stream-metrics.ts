@@ -4,6 +4,7 @@ import type { WalStreamStats } from '../index.js';
 export interface StatsSource {
   /** Name of the slot. */
   readonly slot: string;
+  /** The figures of now. */
   stats(): WalStreamStats;
 }
 

@@ -12,6 +12,7 @@ export interface Begin {
   readonly commitLsn: bigint;
   /** Microseconds since 2000-01-01 UTC. */
   readonly commitTimeUs: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
 }
 
@@ -24,6 +25,7 @@ export function parseBegin(bytes: Buffer, start: number, end: number): Begin {
 }
 
 export interface Commit extends Flagged {
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
@@ -40,8 +42,11 @@ export function parseCommit(bytes: Buffer, start: number, end: number): Commit {
   return withFlags(message, flags);
 }
 
+/** Where a transaction was first committed: the replication origin that it was applied from. */
 export interface Origin {
+  /** LSN of the commit there. */
   readonly originLsn: bigint;
+  /** As in pg_replication_origin. */
   readonly name: string;
 }
 
@@ -54,9 +59,11 @@ export function parseOrigin(bytes: Buffer, start: number, end: number): Origin {
 }
 
 export interface Type {
+  /** Its OID. */
   readonly id: number;
   /** `pg_catalog` is sent as an empty string. */
   readonly schema: string;
+  /** As in pg_type. */
   readonly name: string;
 }
 
@@ -72,8 +79,11 @@ export const TRUNCATE_CASCADE = 1;
 export const TRUNCATE_RESTART_IDENTITY = 2;
 
 export interface Truncate extends Flagged {
+  /** OIDs of the tables, each described by a Relation message before. */
   readonly relationIds: readonly number[];
+  /** TRUNCATE ... CASCADE. */
   readonly cascade: boolean;
+  /** TRUNCATE ... RESTART IDENTITY. */
   readonly restartIdentity: boolean;
 }
 
@@ -101,9 +111,13 @@ export function truncateOptions(options: number): Pick<Truncate, 'cascade' | 're
 export const MESSAGE_TRANSACTIONAL = 1;
 
 export interface LogicalMessage extends Flagged {
+  /** Part of a transaction; else it stands alone. */
   readonly transactional: boolean;
+  /** LSN of the message as the server gives it. */
   readonly lsn: bigint;
+  /** The first argument of `pg_logical_emit_message` after `transactional`. */
   readonly prefix: string;
+  /** Text is in the database's encoding. */
   readonly content: Buffer;
 }
 

@@ -1,7 +1,4 @@
 import type { RowEvent } from './event.js';
-import type { EventBase } from './event-base.js';
-
-type Kind = Pick<EventBase, 'kind'>;
 
 /** The row events among `Event`. */
 export type RowEventOf<Event> = Extract<Event, { readonly kind: RowEvent['kind'] }>;
@@ -30,17 +27,17 @@ export type ChangeOf<Event, Name extends string> = Event extends {
   : never;
 
 /** Whether an event is a change of a row: insert, update or delete. */
-export function isRowEvent<Event extends Kind>(event: Event): event is RowEventOf<Event> {
+export function isRowEvent<Event extends { readonly kind: string }>(event: Event): event is RowEventOf<Event> {
   return event.kind === 'insert' || event.kind === 'update' || event.kind === 'delete';
 }
 
 /** Whether an event is a change of a row of this table, 'schema.table' as in the catalog. */
-export function isChangeOf<Event extends Kind, const Name extends TableNameOf<Event>>(
+export function isChangeOf<Event extends { readonly kind: string }, const Name extends TableNameOf<Event>>(
   event: Event,
   name: Name,
 ): event is ChangeOf<Event, Name> {
   if (!isRowEvent(event)) return false;
-  const { schema, table } = event as Kind as RowEvent;
+  const { schema, table } = event as { readonly kind: string } as RowEvent;
   // Called for every event of a stream: nothing is put together for it.
   return (
     name.length === schema.length + 1 + table.length &&

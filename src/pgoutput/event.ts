@@ -23,7 +23,8 @@ import { UnitEvent } from './unit-event.js';
 /** A change of a row: of one of `Tables`, told apart by `schema` and `table`. */
 export type RowEvent<Tables extends object = AnyTables> = ChangeOfTable<TableShapes<Tables>>;
 
-type ChangeOfTable<Table extends TableShape> = Table extends TableShape
+/** A change of a row of one of these tables. */
+export type ChangeOfTable<Table extends TableShape> = Table extends TableShape
   ? InsertEvent<Table> | UpdateEvent<Table> | DeleteEvent<Table>
   : never;
 
@@ -59,13 +60,16 @@ export type AcknowledgeableEvent =
 
 /** A committed transaction begins; everything up to its commit belongs to it. */
 export class BeginEvent extends EventBase {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, begin: Begin) {
     super();
     this.lsn = lsn;
@@ -96,14 +100,18 @@ export class BeginEvent extends EventBase {
 
 /** A transaction ends. `stream.ack(commit)` acknowledges it. */
 export class CommitEvent extends UnitEvent {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Taken from its `begin`: the message itself names none. */
   readonly xid: number | undefined;
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, commit: Commit, xid: number | undefined, unit: number) {
     super(unit, commit.commitEndLsn);
     this.lsn = lsn;
@@ -136,18 +144,25 @@ export class CommitEvent extends UnitEvent {
 
 /** One table of a truncate. */
 export interface TruncatedRelation {
+  /** As in the catalog, unquoted. */
   readonly schema: string;
+  /** As in the catalog, unquoted. */
   readonly table: string;
 }
 
 /** One TRUNCATE statement, of one or several tables. */
 export class TruncateEvent extends EventBase {
+  /** `walStart` of the message: of the record. */
   readonly lsn: bigint;
+  /** The published ones among its tables. */
   readonly relations: readonly TruncatedRelation[];
+  /** TRUNCATE ... CASCADE. */
   readonly cascade: boolean;
+  /** TRUNCATE ... RESTART IDENTITY. */
   readonly restartIdentity: boolean;
   /** Number among the row changes and truncates of its transaction; `undefined` in one that is streamed. */
   readonly ordinal: number | undefined;
+  /** The transaction; the top-level one where it is streamed. */
   readonly xid: number | undefined;
   /** The subtransaction, where it was streamed: what Stream Abort names. */
   readonly subxid: number | undefined;
@@ -155,8 +170,10 @@ export class TruncateEvent extends EventBase {
   readonly commitLsn: bigint | undefined;
   /** Of the prepared transaction that it belongs to. */
   readonly gid: string | undefined;
+  /** LSN of the prepare record of the prepared transaction that it belongs to. */
   readonly prepareLsn: bigint | undefined;
 
+  /** @internal */
   constructor(
     lsn: bigint,
     relations: readonly Relation[],
@@ -204,11 +221,15 @@ export class TruncateEvent extends EventBase {
 
 /** A logical decoding message, written by `pg_logical_emit_message`. Identified by (lsn, prefix). */
 export class MessageEvent extends UnitEvent {
+  /** LSN of the message as the server gives it; with `prefix` it identifies the message. */
   readonly lsn: bigint;
+  /** Says whose message it is: the second argument of `pg_logical_emit_message`. */
   readonly prefix: string;
+  /** The bytes as they were written; text is in the database's encoding. */
   readonly content: Buffer;
   /** Part of a transaction; else it stands alone and is acknowledged by itself. */
   readonly transactional: boolean;
+  /** Its transaction; `undefined` for one that stands alone. */
   readonly xid: number | undefined;
   /**
    * Where it was streamed: the xid itself, because the server names no subtransaction. So a message of a savepoint that
@@ -219,9 +240,14 @@ export class MessageEvent extends UnitEvent {
   readonly commitLsn: bigint | undefined;
   /** Of the prepared transaction that it belongs to. */
   readonly gid: string | undefined;
+  /** LSN of the prepare record of the prepared transaction that it belongs to. */
   readonly prepareLsn: bigint | undefined;
 
-  /** `unit` is that of a message that stands alone. */
+  /**
+   * `unit` is that of a message that stands alone.
+   *
+   * @internal
+   */
   constructor(
     message: LogicalMessage,
     transaction: TransactionContext | undefined,
@@ -274,11 +300,14 @@ function streamedFields({ xid, subxid }: { xid: number | undefined; subxid: numb
 
 /** The server describes a table, before its first change and after it was altered. */
 export class RelationEvent extends EventBase {
+  /** The table as it is from here on. */
   readonly relation: Relation;
-  /** The transaction in which it holds until that commits, where it was streamed, and its subtransaction. */
+  /** The transaction in which it holds until that commits, where it was streamed. */
   readonly xid: number | undefined;
+  /** The subtransaction in which it holds, where it was streamed. */
   readonly subxid: number | undefined;
 
+  /** @internal */
   constructor(relation: Relation, streamed: StreamedXids) {
     super();
     this.relation = relation;
@@ -290,10 +319,12 @@ export class RelationEvent extends EventBase {
     return 'relation';
   }
 
+  /** As in the catalog, unquoted. */
   get schema(): string {
     return this.relation.schema;
   }
 
+  /** As in the catalog, unquoted. */
   get table(): string {
     return this.relation.table;
   }
@@ -324,13 +355,18 @@ export class RelationEvent extends EventBase {
 
 /** The server names a type that is not built in. */
 export class TypeEvent extends EventBase {
+  /** Its OID, which columns of a relation name as `typeOid`. */
   readonly id: number;
+  /** As in the catalog, unquoted. */
   readonly schema: string;
+  /** As in pg_type. */
   readonly name: string;
-  /** The transaction and subtransaction that it was sent for, where that was streamed. */
+  /** The transaction that it was sent for, where that was streamed. */
   readonly xid: number | undefined;
+  /** The subtransaction that it was sent for, where that was streamed. */
   readonly subxid: number | undefined;
 
+  /** @internal */
   constructor(type: Type, streamed: StreamedXids) {
     super();
     this.id = type.id;
@@ -356,10 +392,12 @@ export class TypeEvent extends EventBase {
 
 /** The transaction was replicated from another server. */
 export class OriginEvent extends EventBase {
+  /** As in pg_replication_origin. */
   readonly name: string;
   /** LSN of the commit on the origin; 0 in a transaction that is streamed, of which the server does not know it yet. */
   readonly originLsn: bigint;
 
+  /** @internal */
   constructor(origin: Origin) {
     super();
     this.name = origin.name;

@@ -2,13 +2,15 @@
  * pgoutput without a connection or a worker: `pg-walstream/pgoutput`. For those who build their own consumers on raw
  * messages, and for fixtures. Nothing here imports sockets, threads or a database driver.
  *
- *   PgoutputDecoder                bytes of one message → PgoutputMessage, with the relations that were described
- *   encodeMessage                  PgoutputMessage → the same bytes again
- *   rowFromTuple, keyFromTuple     a message's columns → values by column name, as row events have them
+ * - {@link PgoutputDecoder}: bytes of one message → {@link PgoutputMessage}, with the relations that were described
+ * - {@link encodeMessage}: {@link PgoutputMessage} → the same bytes again
+ * - {@link rowFromTuple}, {@link keyFromTuple}: a message's columns → values by column name, as row events have them
  *
  * @see https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+ * @module pg-walstream/pgoutput
  */
 export { ConfigurationError, DecodeError } from '../errors.js';
+export type { ColumnFormat } from '../types/column-writer.js';
 export type { TypesMode } from '../types/type-rules.js';
 export { UNCHANGED } from '../types/unchanged.js';
 export { PgoutputDecoder } from './decoder.js';

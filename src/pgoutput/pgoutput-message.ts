@@ -75,24 +75,29 @@ export interface TypeMessage extends Type, Streamable {
 /** Insert: 'I' [xid:Int32] relationId:Int32 'N' TupleData */
 export interface InsertMessage extends Streamable {
   readonly kind: 'insert';
+  /** OID of the table, described by a Relation message before. */
   readonly relationId: number;
+  /** The row. */
   readonly new: Tuple;
 }
 
 /** Update: 'U' [xid:Int32] relationId:Int32 ['K' TupleData | 'O' TupleData] 'N' TupleData */
 export interface UpdateMessage extends Streamable {
   readonly kind: 'update';
+  /** OID of the table, described by a Relation message before. */
   readonly relationId: number;
   /** The replica identity before the update, when it changed. */
   readonly key?: Tuple;
   /** The row before the update, under REPLICA IDENTITY FULL. Never together with `key`. */
   readonly old?: Tuple;
+  /** The row after the update. */
   readonly new: Tuple;
 }
 
 /** Delete: 'D' [xid:Int32] relationId:Int32 ('K' TupleData | 'O' TupleData) */
 export interface DeleteMessage extends Streamable {
   readonly kind: 'delete';
+  /** OID of the table, described by a Relation message before. */
   readonly relationId: number;
   /** Either the replica identity of the row, */
   readonly key?: Tuple;

@@ -6,16 +6,20 @@ import { UnitEvent } from './unit-event.js';
 
 /** A prepared transaction begins; everything up to its Prepare belongs to it. */
 export class BeginPrepareEvent extends EventBase {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
-  /** LSN of the prepare record, and the position after it. */
+  /** LSN of the prepare record. */
   readonly prepareLsn: bigint;
+  /** Position after the prepare record. */
   readonly prepareEndLsn: bigint;
   /** When it was prepared; milliseconds. */
   readonly prepareTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, prepared: Prepared) {
     super();
     this.lsn = lsn;
@@ -42,7 +46,9 @@ export class BeginPrepareEvent extends EventBase {
 
 /** What Prepare and Stream Prepare have in common. */
 abstract class PreparedEvent extends UnitEvent {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
@@ -53,6 +59,7 @@ abstract class PreparedEvent extends UnitEvent {
   /** When it was prepared; milliseconds. */
   readonly prepareTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, prepared: Prepared, unit: number) {
     super(unit, prepared.prepareEndLsn);
     this.lsn = lsn;
@@ -94,8 +101,11 @@ export class StreamPrepareEvent extends PreparedEvent {
 
 /** A prepared transaction is committed. Its changes came before its Prepare or Stream Prepare. */
 export class CommitPreparedEvent extends UnitEvent {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction that was prepared. */
   readonly xid: number;
+  /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
   /** LSN of the commit record. */
   readonly commitLsn: bigint;
@@ -104,6 +114,7 @@ export class CommitPreparedEvent extends UnitEvent {
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, commit: CommitPrepared, unit: number) {
     super(unit, commit.commitEndLsn);
     this.lsn = lsn;
@@ -138,16 +149,22 @@ export class CommitPreparedEvent extends UnitEvent {
 
 /** A prepared transaction is rolled back: its changes are void. */
 export class RollbackPreparedEvent extends UnitEvent {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction that was prepared. */
   readonly xid: number;
+  /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
   /** Position after the prepare record. */
   readonly prepareEndLsn: bigint;
   /** Position after the rollback record: what is acknowledged. */
   readonly rollbackEndLsn: bigint;
+  /** When it was prepared; milliseconds. */
   readonly prepareTime: Date;
+  /** When it was rolled back; milliseconds. */
   readonly rollbackTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, rollback: RollbackPrepared, unit: number) {
     super(unit, rollback.rollbackEndLsn);
     this.lsn = lsn;

@@ -8,12 +8,15 @@ import { type Flagged, withFlags } from './flags.js';
 
 /** A transaction that was prepared: PREPARE TRANSACTION 'gid'. */
 export interface Prepared {
+  /** LSN of the prepare record. */
   readonly prepareLsn: bigint;
   /** Position after the prepare record. */
   readonly prepareEndLsn: bigint;
   /** Microseconds since 2000-01-01 UTC. */
   readonly prepareTimeUs: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
 }
 
@@ -40,12 +43,15 @@ function parsePrepared(reader: ByteReader): Prepared {
 }
 
 export interface CommitPrepared extends Flagged {
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
   /** Microseconds since 2000-01-01 UTC. */
   readonly commitTimeUs: bigint;
+  /** Of the top-level transaction that was prepared. */
   readonly xid: number;
+  /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
 }
 
@@ -69,8 +75,11 @@ export interface RollbackPrepared extends Flagged {
   readonly rollbackEndLsn: bigint;
   /** Microseconds since 2000-01-01 UTC. */
   readonly prepareTimeUs: bigint;
+  /** Microseconds since 2000-01-01 UTC. */
   readonly rollbackTimeUs: bigint;
+  /** Of the top-level transaction that was prepared. */
   readonly xid: number;
+  /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
 }
 

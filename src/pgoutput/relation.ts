@@ -8,7 +8,9 @@ import { type Flagged, withFlags } from './flags.js';
 /** Which columns identify a row in Update and Delete: `pg_class.relreplident`. */
 export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index';
 
+/** A published column of a table; those outside of a publication's column list are not sent. */
 export interface RelationColumn extends Flagged {
+  /** As in pg_attribute, unquoted. */
   readonly name: string;
   /** OID of the column's type; of the domain when it is one. */
   readonly typeOid: number;
@@ -20,10 +22,15 @@ export interface RelationColumn extends Flagged {
 
 /** A published table as a Relation message describes it. */
 export interface Relation {
+  /** The table's OID. */
   readonly id: number;
+  /** As in the catalog, unquoted. */
   readonly schema: string;
+  /** As in the catalog, unquoted; of a partition the partition, unless the publication publishes the root. */
   readonly table: string;
+  /** What the server sends of rows before a change. */
   readonly replicaIdentity: ReplicaIdentity;
+  /** In the table's order. */
   readonly columns: readonly RelationColumn[];
 }
 

@@ -24,6 +24,7 @@ abstract class RowChange<Table extends TableShape = AnyTable> extends EventBase 
   #old: Row | undefined;
   #value: unknown;
 
+  /** @internal */
   constructor(
     events: PackedEvents,
     at: number,
@@ -39,18 +40,22 @@ abstract class RowChange<Table extends TableShape = AnyTable> extends EventBase 
 
   abstract override readonly kind: 'insert' | 'update' | 'delete';
 
+  /** The table as it was when the change was made. */
   get relation(): Relation {
     return this.#events.relationAt(this.#at).relation;
   }
 
+  /** As in the catalog, unquoted. */
   get schema(): Table['schema'] {
     return this.relation.schema;
   }
 
+  /** As in the catalog, unquoted. */
   get table(): Table['table'] {
     return this.relation.table;
   }
 
+  /** `walStart` of the message: of the change's record. */
   get lsn(): bigint {
     return this.#events.lsnAt(this.#at);
   }

@@ -6,11 +6,14 @@ import { UnitEvent } from './unit-event.js';
 
 /** A block of changes of a transaction in progress begins. It ends with Stream Stop, before anything else comes. */
 export class StreamStartEvent extends EventBase {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** Whether this is the transaction's first block. */
   readonly isFirst: boolean;
 
+  /** @internal */
   constructor(lsn: bigint, start: StreamStart) {
     super();
     this.lsn = lsn;
@@ -34,10 +37,12 @@ export class StreamStartEvent extends EventBase {
 
 /** The block ends; the transaction may go on with another. */
 export class StreamStopEvent extends EventBase {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
   /** `undefined` only where the server ends a block that it has not begun. */
   readonly xid: number | undefined;
 
+  /** @internal */
   constructor(lsn: bigint, xid: number | undefined) {
     super();
     this.lsn = lsn;
@@ -60,14 +65,18 @@ export class StreamStopEvent extends EventBase {
 
 /** A streamed transaction is committed: what its blocks brought, and no Stream Abort took back, holds. */
 export class StreamCommitEvent extends UnitEvent {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
   /** When it was committed; milliseconds. */
   readonly commitTime: Date;
 
+  /** @internal */
   constructor(lsn: bigint, commit: StreamCommit, unit: number) {
     super(unit, commit.commitEndLsn);
     this.lsn = lsn;
@@ -103,13 +112,18 @@ export class StreamCommitEvent extends UnitEvent {
  * `subxid` is `xid`, all are, and nothing more comes of the transaction.
  */
 export class StreamAbortEvent extends EventBase {
+  /** `walStart` of the message. */
   readonly lsn: bigint;
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** The subtransaction whose changes are void; the xid itself when all are. */
   readonly subxid: number;
-  /** LSN and time of the abort record, with `streaming: 'parallel'`. */
+  /** LSN of the abort record, with `streaming: 'parallel'`. */
   readonly abortLsn: bigint | undefined;
+  /** When it was rolled back, in milliseconds; with `streaming: 'parallel'`. */
   readonly abortTime: Date | undefined;
 
+  /** @internal */
   constructor(lsn: bigint, abort: StreamAbort) {
     super();
     this.lsn = lsn;

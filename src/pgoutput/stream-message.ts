@@ -31,6 +31,7 @@ export function hasStreamedXid(tag: number): boolean {
 }
 
 export interface StreamStart {
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** Whether this is the transaction's first block. */
   readonly isFirst: boolean;
@@ -53,7 +54,9 @@ export function parseStreamStop(bytes: Buffer, start: number, end: number): void
 }
 
 export interface StreamCommit extends Flagged {
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
@@ -74,11 +77,13 @@ export function parseStreamCommit(bytes: Buffer, start: number, end: number): St
 }
 
 export interface StreamAbort {
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** The subtransaction whose changes are discarded; the xid itself when all are. */
   readonly subxid: number;
-  /** LSN and time of the abort, both only with streaming: parallel (protocol 4); microseconds since 2000-01-01 UTC. */
+  /** LSN of the abort; only with streaming: parallel (protocol 4). */
   readonly abortLsn?: bigint;
+  /** When, in microseconds since 2000-01-01 UTC; only with streaming: parallel. */
   readonly abortTimeUs?: bigint;
 }
 

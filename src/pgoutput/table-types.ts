@@ -16,6 +16,7 @@ export type Unchanged = typeof UNCHANGED;
  * replica-identity columns. Where those are not worth telling, a row type alone describes a table too.
  */
 export interface TableType<RowType extends object, Identity extends keyof RowType = never> {
+  /** There for the compiler only: no value has it. */
   readonly [DESCRIPTION]: { readonly row: RowType; readonly identity: Identity };
 }
 
@@ -32,7 +33,9 @@ export type TableTypes<Tables> = {
 
 /** The types of the events of one table. */
 export interface TableShape {
+  /** As in the catalog. */
   readonly schema: string;
+  /** As in the catalog. */
   readonly table: string;
   /** `new` of an insert. */
   readonly inserted: object;
@@ -40,7 +43,9 @@ export interface TableShape {
   readonly updated: object;
   /** `old`. */
   readonly stored: object;
+  /** `key`: the columns of the replica identity. */
   readonly key: object;
+  /** `identity`: the same columns. */
   readonly identity: object;
 }
 

@@ -3,9 +3,12 @@ import type { UNCHANGED } from '../types/unchanged.js';
 
 /** A column's value as it is in a tuple: exactly the server's bytes, of which nothing has been interpreted. */
 export class TupleValue {
+  /** How `bytes` are to be read. */
   readonly format: ColumnFormat;
+  /** What the server sent, or is to have sent: without the length. */
   readonly bytes: Buffer;
 
+  /** The bytes are not copied. */
   constructor(format: ColumnFormat, bytes: Buffer) {
     this.format = format;
     this.bytes = bytes;
@@ -33,10 +36,10 @@ export class TupleValue {
 /**
  * TupleData: the columns of a row in the relation's order.
  *
- *   'n'  null                                       null
- *   'u'  unchanged TOAST value: not null, not sent  {@link UNCHANGED}
- *   't'  text                                       {@link TupleValue} with format `text`
- *   'b'  binary                                     {@link TupleValue} with format `binary`
+ * - 'n', null: null
+ * - 'u', an unchanged TOAST value, which is not null and was not sent: {@link UNCHANGED}
+ * - 't', text: a {@link TupleValue} with format `text`
+ * - 'b', binary: a {@link TupleValue} with format `binary`
  *
  * In a key, columns outside the replica identity are placeholders: null, whatever the row holds.
  */

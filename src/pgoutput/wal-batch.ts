@@ -70,6 +70,7 @@ export class WalBatch<Tables extends object = AnyTables> implements Iterable<Wal
   readonly #events: PackedEvents;
   #unitLimit = Number.POSITIVE_INFINITY;
 
+  /** @internal */
   constructor(position: BatchPosition, packed: PackedBatch, readValue?: ValueReader) {
     this.sequence = position.sequence;
     this.byteCount = position.byteCount;
@@ -90,6 +91,7 @@ export class WalBatch<Tables extends object = AnyTables> implements Iterable<Wal
     return this.#events.count;
   }
 
+  /** Its events, from the first; may be called more than once, and makes the events anew. */
   [Symbol.iterator](): EventCursor<Tables> {
     const Cursor = this.redelivered ? RedeliveredCursor : EventCursor;
     return new Cursor<Tables>(this.#events, this.#position, this.#unitLimit);
@@ -114,6 +116,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
   #unit: number;
   readonly #unitLimit: number;
 
+  /** @internal */
   constructor(events: PackedEvents, position: BatchPosition, unitLimit: number) {
     this.#events = events;
     this.#transaction = position.start.transaction;
@@ -123,10 +126,12 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
     this.#unitLimit = unitLimit;
   }
 
+  /** Itself. */
   [Symbol.iterator](): this {
     return this;
   }
 
+  /** The next event that was not dropped. */
   next(): IteratorResult<WalEvent<Tables>, undefined> {
     while (this.#at < this.#events.end && this.#unit < this.#unitLimit) {
       const at = this.#at;
@@ -138,7 +143,11 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
     return { done: true, value: undefined };
   }
 
-  /** Index word of the next event. */
+  /**
+   * Index word of the next event.
+   *
+   * @internal
+   */
   get at(): number {
     return this.#at;
   }
@@ -146,6 +155,8 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
   /**
    * The next event that is no change of data and no description: where a transaction or a block of one begins or ends,
    * and what stands between them. Ordinals are not counted on the way.
+   *
+   * @internal
    */
   nextBoundary(): BoundaryEvent | undefined {
     const events = this.#events;
@@ -160,12 +171,20 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
     return undefined;
   }
 
-  /** Units of acknowledgement that ended before the next event. */
+  /**
+   * Units of acknowledgement that ended before the next event.
+   *
+   * @internal
+   */
   get unitsPassed(): number {
     return this.#unit;
   }
 
-  /** Whether the next event belongs to a transaction that is sent as a whole, and has begun. */
+  /**
+   * Whether the next event belongs to a transaction that is sent as a whole, and has begun.
+   *
+   * @internal
+   */
   get inTransaction(): boolean {
     return this.#transaction !== undefined && !this.#inBlock;
   }

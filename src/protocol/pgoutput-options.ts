@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../errors.js';
 import { requireServerVersion } from './server-version.js';
 
+/** Protocol version of pgoutput: 2 from PostgreSQL 14 on, 3 from 15, 4 from 16. */
 export type PgoutputProtoVersion = 1 | 2 | 3 | 4;
 /** Which large transactions are sent before they commit: none, all, or all with what a parallel apply needs to know. */
 export type PgoutputStreaming = 'off' | 'on' | 'parallel';
@@ -13,6 +14,7 @@ export type PgoutputStreaming = 'off' | 'on' | 'parallel';
 export interface PgoutputOptions {
   /** `newest`: of those that the server has. */
   readonly protoVersion: PgoutputProtoVersion | 'newest';
+  /** Their names; at least one. */
   readonly publications: readonly string[];
   /** Column values in binary form where the type has one. */
   readonly binary: boolean;
@@ -20,6 +22,7 @@ export interface PgoutputOptions {
   readonly messages: boolean;
   /** Large transactions before they commit. */
   readonly streaming: PgoutputStreaming;
+  /** Prepared transactions when they are prepared; 15 and later. */
   readonly twoPhase: boolean;
   /** `none`: only changes that have no replication origin. */
   readonly origin: 'any' | 'none';

@@ -8,8 +8,10 @@ import { requireServerVersion } from './server-version.js';
  */
 export type SlotSnapshot = 'export' | 'use' | 'nothing';
 
+/** A slot that decodes WAL, of the connection's database. */
 export interface CreateLogicalSlot {
   readonly kind: 'logical';
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /** Default `pgoutput`. */
   readonly plugin?: string;
@@ -23,14 +25,18 @@ export interface CreateLogicalSlot {
   readonly snapshot?: SlotSnapshot;
 }
 
+/** A slot that only keeps WAL: for standbys, backups and archives. */
 export interface CreatePhysicalSlot {
   readonly kind: 'physical';
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
+  /** Gone with its connection. */
   readonly temporary?: boolean;
   /** Keep WAL from now on, not from the first connection. */
   readonly reserveWal?: boolean;
 }
 
+/** What `createSlot` creates, told apart by `kind`. */
 export type CreateSlot = CreateLogicalSlot | CreatePhysicalSlot;
 
 /**

@@ -3,7 +3,9 @@ import { Lsn } from '../lsn.js';
 
 /** A timeline that was left, and where. */
 export interface TimelineSwitch {
+  /** The one that was left. */
   readonly timeline: number;
+  /** What comes from here on is on the next. */
   readonly switchLsn: bigint;
 }
 

@@ -5,9 +5,11 @@ import type { TransactionItem } from './transaction-assembler.js';
 
 /** What is needed of a connection to the consumer's database: a `Client` or `PoolClient` of node-postgres is one. */
 export interface SqlClient {
+  /** Runs one statement, with `values` for `$1` and so on. */
   query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly unknown[] }>;
 }
 
+/** Whose position it is, and where it is kept. */
 export interface AppliedPositionOptions {
   /** The slot that is streamed from. */
   readonly slot: string;
@@ -53,6 +55,7 @@ const CREATE_LOCK = 7_825_190_613;
  * kept in between.
  */
 export class AppliedPosition<Client extends SqlClient = SqlClient> {
+  /** The slot whose position it is: a row of the table. */
   readonly slot: string;
   readonly #client: Client;
   /** Quoted. */

@@ -10,6 +10,7 @@ import type { CutBatch } from './batch-cutter.js';
 export interface RawMessage {
   /** Position of the message in the WAL; 0 for messages that have none. */
   readonly walStart: bigint;
+  /** As in XLogData; in logical replication the server sends `walStart` again. */
   readonly serverWalEnd: bigint;
   /** Microseconds since 2000-01-01 UTC. */
   readonly serverTimeUs: bigint;

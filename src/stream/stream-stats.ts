@@ -3,6 +3,7 @@
  * is closed, those of that moment for good: what was counted, not connected, nothing in flight, rates and read delay 0.
  */
 export interface WalStreamStats {
+  /** Since the stream started. */
   readonly uptimeMs: number;
   /** Bytes read from the server, protocol overhead included. */
   readonly bytesReceived: number;
@@ -12,33 +13,39 @@ export interface WalStreamStats {
   readonly unitsReceived: number;
   /** Of those, the ones that are not acknowledged yet, or not in the run that is: each costs 4 bytes until it is. */
   readonly unitsUnacknowledged: number;
-  /** The rates of the last seconds. */
+  /** Bytes read, over the last seconds. */
   readonly bytesPerSecond: number;
+  /** Row changes and truncates received, over the last seconds. */
   readonly changesPerSecond: number;
   /** Reads in which the kernel gave bytes; `bytesReceived / reads` says how large they are. */
   readonly reads: number;
   /** Milliseconds between reads now; 0 when every byte is read at once. */
   readonly readDelayMs: number;
-  /** Whether there is a connection now, and how often a lost one was made again. */
+  /** Whether there is a connection now. */
   readonly connected: boolean;
+  /** How often a lost connection was made again. */
   readonly reconnects: number;
-  /** Bytes and batches received and not yet taken by the consumer. */
+  /** Bytes received and not yet taken by the consumer. */
   readonly inFlightBytes: number;
+  /** Batches received and not yet taken by the consumer. */
   readonly inFlightBatches: number;
   /** Threads that decode: the option, or what it is by default on this machine. */
   readonly workers: number;
-  /** Batches decoded by workers, and on the main thread. */
+  /** Batches decoded by workers. */
   readonly workerBatches: number;
+  /** Batches decoded on the main thread. */
   readonly inlineBatches: number;
   /** Batches that had to be decoded again because their worker failed. */
   readonly workerRestarts: number;
   /** Row changes dropped because a validator refused them (`validate.onInvalid: 'drop'`). */
   readonly invalidRows: number;
-  /** Time that workers spent decoding, all together, and that the main thread spent in this library. */
+  /** Time that workers spent decoding, all together. */
   readonly workerBusyMs: number;
+  /** Time that the main thread spent in this library on what arrived. */
   readonly mainThreadMs: number;
-  /** Furthest position received, and the position that the server was told is done with. */
+  /** Furthest position received. */
   readonly receivedLsn: bigint;
+  /** Position that the server was told is done with. */
   readonly flushedLsn: bigint;
   /** How old the latest transaction was when its commit was received; `undefined` before the first. */
   readonly lagMs: number | undefined;

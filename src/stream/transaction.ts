@@ -36,6 +36,7 @@ export class TransactionChanges<Tables extends object = AnyTables>
   readonly #received: ReceivedTransaction;
   readonly #context: TransactionContext;
 
+  /** @internal */
   constructor(received: ReceivedTransaction, identity: OpenTransaction) {
     this.#received = received;
     this.#context = new TransactionContext(identity);
@@ -81,7 +82,9 @@ class RedeliveredChangeCursor<Tables extends object = AnyTables> extends ChangeC
 
 /** A committed transaction, whole. `stream.ack(transaction)` acknowledges it. */
 export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** LSN of the commit record. With a change's `ordinal` it identifies the change. */
   readonly commitLsn: bigint;
   /** Position after the commit record: what is acknowledged. */
   readonly commitEndLsn: bigint;
@@ -92,8 +95,10 @@ export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
    * server does not say at which `originLsn`: that is 0 then.
    */
   readonly origin: Origin | undefined;
+  /** To be read before the transaction is acknowledged. */
   readonly changes: TransactionChanges<Tables>;
 
+  /** @internal */
   constructor(commit: CommitEvent | StreamCommitEvent, received: ReceivedTransaction) {
     super(acknowledgementUnit(commit), commit.commitEndLsn);
     this.xid = received.xid;
@@ -134,6 +139,7 @@ export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
 export class PreparedTransaction<Tables extends object = AnyTables> extends UnitEvent {
   /** The name in PREPARE TRANSACTION. */
   readonly gid: string;
+  /** Of the top-level transaction. */
   readonly xid: number;
   /** LSN of the prepare record. */
   readonly prepareLsn: bigint;
@@ -143,8 +149,10 @@ export class PreparedTransaction<Tables extends object = AnyTables> extends Unit
   readonly prepareTime: Date;
   /** Where it was first committed, when it was replicated from another server. */
   readonly origin: Origin | undefined;
+  /** To be read before the transaction is acknowledged. */
   readonly changes: TransactionChanges<Tables>;
 
+  /** @internal */
   constructor(prepare: PrepareEvent | StreamPrepareEvent, received: ReceivedTransaction) {
     super(acknowledgementUnit(prepare), prepare.prepareEndLsn);
     this.gid = prepare.gid;

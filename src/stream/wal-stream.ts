@@ -256,6 +256,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     await this.#close();
   }
 
+  /** As {@link stop} with `drain: 'none'`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop({ drain: 'none' });
   }

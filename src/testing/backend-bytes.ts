@@ -103,7 +103,9 @@ export function commandComplete(command: string): Buffer {
 
 /** One statement's result: every value is text, or null. */
 export interface FakeResult {
+  /** Names; none for a statement without a result. */
   readonly columns: readonly string[];
+  /** Values as text, in the order of `columns`. */
   readonly rows: readonly (readonly (string | null)[])[];
   /** The command tag; default `SELECT n`. */
   readonly command?: string;

@@ -2,12 +2,12 @@
  * One thing that a fake sender does after BASE_BACKUP, told apart by `kind`; when there is none left it is ready for the
  * next command.
  *
- *   bytes      bytes for the socket, framing included: one message or several
- *   copyData   the payload of a CopyData
- *   pause      nothing for so long
- *   notice     a NoticeResponse
- *   error      an ErrorResponse
- *   cut, stall, freeze   what the `Fault` of that name does, here and now
+ * - `bytes`: bytes for the socket, framing included: one message or several
+ * - `copyData`: the payload of a CopyData
+ * - `pause`: nothing for so long
+ * - `notice`: a NoticeResponse
+ * - `error`: an ErrorResponse
+ * - `cut`, `stall`, `freeze`: what the {@link Fault} of that name does, here and now
  */
 export type BackupStep =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
@@ -25,11 +25,15 @@ export interface BackupRequest {
   readonly options: Readonly<Record<string, string>>;
   /** Of the sender: 150000 and later have another form. */
   readonly serverVersion: number;
+  /** Of the sender. */
   readonly systemId: string;
+  /** Of the sender. */
   readonly timeline: number;
+  /** The sender's setting `wal_segment_size`, 16 MiB by default. */
   readonly walSegmentBytes: number;
 }
 
+/** What one BASE_BACKUP gets, step by step. */
 export type BackupSteps = Iterable<BackupStep> | AsyncIterable<BackupStep>;
 
 /** A script: what BASE_BACKUP gets. */

@@ -34,8 +34,10 @@ export type ArchiveContent =
   /** A tar archive that was recorded, such as one of `pg_basebackup -F tar`. The manifest must be given too. */
   | { readonly archive: Uint8Array };
 
+/** An archive for a tablespace: its OID, and its path on the server. */
 export type FakeTablespace = ArchiveContent & { readonly oid: number; readonly location: string };
 
+/** What a fake backup holds. */
 export interface FakeBackupOptions {
   /** The data directory. */
   readonly base: ArchiveContent;
@@ -55,10 +57,13 @@ export interface FakeBackupOptions {
 export interface BackupParts {
   /** Start position, and the list of tablespaces. */
   readonly start: Buffer;
+  /** The result set that lists them. */
   readonly tablespaces: Buffer;
+  /** The archives, and the manifest. */
   readonly copies: readonly BackupStep[];
   /** End position. */
   readonly end: Buffer;
+  /** CommandComplete. */
   readonly complete: Buffer;
 }
 
@@ -110,6 +115,7 @@ export class FakeBackup implements BackupSource {
     yield { kind: 'bytes', bytes: complete };
   }
 
+  /** What {@link steps} sends, for scripts that change it. */
   parts(request: BackupRequest): BackupParts {
     const { options, serverVersion, timeline } = request;
     const archives = this.#archives(request);

@@ -3,6 +3,7 @@ import { checkSlotName } from '../protocol/quoting.js';
 
 /** A slot that is there when the sender begins, or what a test wants to be wrong with it. */
 export interface FakeSlotOptions {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /** Default: where the WAL of the sender begins. */
   readonly confirmedFlushLsn?: bigint;
@@ -10,8 +11,11 @@ export interface FakeSlotOptions {
   readonly plugin?: string;
   /** Default: the sender's. */
   readonly database?: string;
+  /** As the catalogue shows it. Default: false. */
   readonly temporary?: boolean;
+  /** Created with two_phase. Default: false. */
   readonly twoPhase?: boolean;
+  /** Created with failover. Default: false. */
   readonly failover?: boolean;
   /** Such as `wal_removed`: the slot is lost. */
   readonly invalidationReason?: string;
@@ -33,17 +37,25 @@ const KNOWN_OPTIONS = new Set([
 
 /** A logical replication slot of a fake sender, as its catalogue shows it. */
 export class FakeSlot {
+  /** Unique in the sender. */
   readonly name: string;
+  /** The output plugin; `WalStream` refuses any but `pgoutput`. */
   readonly plugin: string;
+  /** The database that it decodes. */
   readonly database: string;
+  /** Gone with the connection that created it. */
   readonly temporary: boolean;
+  /** As it was created. */
   readonly failover: boolean;
+  /** Why it is lost; `undefined` when it is not. */
   readonly invalidationReason: string | undefined;
+  /** Becomes true when a client asks for `two_phase`, as on a server. */
   twoPhase: boolean;
   #confirmedFlushLsn: bigint;
   #activePid: number | undefined;
   readonly #waiting = new Set<{ readonly lsn: bigint; readonly resolve: () => void }>();
 
+  /** @internal */
   constructor(options: FakeSlotOptions, defaults: { readonly database: string; readonly startLsn: bigint }) {
     for (const name of Object.keys(options)) {
       if (!KNOWN_OPTIONS.has(name)) throw new ConfigurationError(`slots: ${name} is no option`, { option: 'slots' });

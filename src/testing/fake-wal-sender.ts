@@ -23,7 +23,7 @@ const MAX_STATEMENTS_KEPT = 10_000;
 
 /** How a recording is replayed; the rest is as in {@link FakeWalSenderOptions}. */
 export interface ReplayOptions extends Omit<FakeWalSenderOptions, 'wal' | 'backup'> {
-  /** Default `messages`; see {@link RecordedWal}. */
+  /** Default `messages`. */
   readonly pace?: ReplayPace;
 }
 
@@ -90,6 +90,7 @@ export class FakeWalSender implements AsyncDisposable {
     }
   }
 
+  /** The one that it listens on. */
   get port(): number {
     return this.#port;
   }
@@ -158,6 +159,7 @@ export class FakeWalSender implements AsyncDisposable {
     if (failure !== undefined) throw failure;
   }
 
+  /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -7,7 +7,9 @@ export type FaultPosition =
   | { readonly byte: number }
   | { readonly message: number; readonly byte?: number | 'middle' | 'end' };
 
-interface Placed {
+/** Where a fault happens. */
+export interface PlacedFault {
+  /** The byte before which it happens or, for `corrupt`, at which. */
   readonly at: FaultPosition;
   /**
    * What is counted, from 0: bytes and messages from right after CopyBothResponse, or the first CopyOutResponse of a
@@ -21,24 +23,25 @@ interface Placed {
  * Something that goes wrong, told apart by `kind`. It happens once, on the first connection that comes to its place,
  * and then no more; a `slice` concerns every stream, and `refuse` says for itself.
  *
- *   refuse        connections are closed, or get an ErrorResponse instead of a session: `times`, or for `forMs`
- *   cut           the connection is gone, in the middle of a message or between two
- *   stall         the server sends nothing more and answers nothing; it still reads
- *   freeze        half-open: it neither reads nor writes nor closes, as when its host has lost power
- *   corrupt       bits are flipped (`xor`, default 0xff), or bytes replaced
- *   frameLength   a message whose length field says something else
- *   columnLength  an Insert whose column claims this many bytes; columns are counted from 0
- *   slice         everything is sent in pieces of `bytes`, or of 1 to `maxBytes` by a seeded choice, each by itself;
- *                 or only what lies before the byte `at` comes apart from the rest
+ * - `refuse`: connections are closed, or get an ErrorResponse instead of a session: `times`, or for `forMs`
+ * - `cut`: the connection is gone, in the middle of a message or between two
+ * - `stall`: the server sends nothing more and answers nothing; it still reads
+ * - `freeze`: half-open: it neither reads nor writes nor closes, as when its host has lost power
+ * - `corrupt`: bits are flipped (`xor`, default 0xff), or bytes replaced
+ * - `frameLength`: a message whose length field says something else
+ * - `columnLength`: an Insert whose column claims this many bytes; columns are counted from 0
+ * - `slice`: everything is sent in pieces of `bytes`, or of 1 to `maxBytes` by a seeded choice, each by itself;
+ *   or only what lies before the byte `at` comes apart from the rest
  */
 export type Fault =
   | RefuseFault
-  | ({ readonly kind: 'cut' | 'stall' | 'freeze' } & Placed)
+  | ({ readonly kind: 'cut' | 'stall' | 'freeze' } & PlacedFault)
   | CorruptFault
   | { readonly kind: 'frameLength'; readonly message: number; readonly length: number }
   | { readonly kind: 'columnLength'; readonly message: number; readonly column: number; readonly length: number }
   | SliceFault;
 
+/** Connections that come to nothing. */
 export interface RefuseFault {
   readonly kind: 'refuse';
   /** Default: once, or any number while `forMs` lasts. */
@@ -47,10 +50,12 @@ export interface RefuseFault {
   readonly forMs?: number;
   /** Sent after the StartupMessage, such as 53300 or 57P03. Without it the connection is closed without a word. */
   readonly sqlState?: string;
+  /** Of that ErrorResponse. */
   readonly message?: string;
 }
 
-export interface CorruptFault extends Placed {
+/** Bytes that are not what was sent. */
+export interface CorruptFault extends PlacedFault {
   readonly kind: 'corrupt';
   /** Bits to flip in the byte there. */
   readonly xor?: number;
@@ -58,11 +63,16 @@ export interface CorruptFault extends Placed {
   readonly replaceBy?: Uint8Array;
 }
 
+/** How the bytes of a stream are cut into writes; `bytes`, `maxBytes` or `at` says how. */
 export interface SliceFault {
   readonly kind: 'slice';
+  /** Number of the byte, from 0, before which the stream is cut once. */
   readonly at?: number;
+  /** Length of every piece. */
   readonly bytes?: number;
+  /** The same seed cuts at the same places. */
   readonly seed?: number;
+  /** Longest piece of those cut by `seed`. */
   readonly maxBytes?: number;
 }
 
@@ -110,7 +120,7 @@ export function checkFault(fault: Fault): void {
   }
 }
 
-function checkPosition({ at, from }: Placed): void {
+function checkPosition({ at, from }: PlacedFault): void {
   if (typeof at !== 'object' || at === null) throw wrong('fault.at', 'must be { byte } or { message }');
   if (from !== undefined && from !== 'stream' && from !== 'connection') {
     throw wrong('fault.from', 'must be stream or connection');

@@ -1,12 +1,12 @@
 /**
  * Test consumers of logical replication without a server: `pg-walstream/testing`.
  *
- *   FakeWalSender   a server on a socket that streams what it is given, and goes wrong when told to
- *   WalTape         WAL made for a test: tables, transactions, messages, prepared transactions
- *   FakeBackup      a base backup made for a test, or of recorded archives
- *   Fault           what goes wrong: cut, stall, freeze, corrupt, refuse, wrong lengths, small pieces
+ * - {@link FakeWalSender}: a server on a socket that streams what it is given, and goes wrong when told to
+ * - {@link WalTape}: WAL made for a test: tables, transactions, messages, prepared transactions
+ * - {@link FakeBackup}: a base backup made for a test, or of recorded archives
+ * - {@link Fault}: what goes wrong: cut, stall, freeze, corrupt, refuse, wrong lengths, small pieces
  *
- * @example
+ * ```ts
  * import assert from 'node:assert/strict';
  * import { test } from 'node:test';
  * import { WalStream } from 'pg-walstream';
@@ -27,14 +27,17 @@
  *   assert.equal(count, 2);
  *   assert.equal(sender.slot('shop')?.confirmedFlushLsn, first.commitEndLsn); // It was acknowledged.
  * });
+ * ```
  *
  * A slot remembers what was confirmed: the next connection gets what comes after. Faults are ordered when the sender is
  * made (`faults`) or later (`sender.order`), and happen to the next connection that comes to their place:
  *
- *   sender.order({ kind: 'cut', at: { message: 3 } });               in the middle of the fourth CopyData message
- *   sender.order({ kind: 'stall', at: { byte: 0 } });                it begins to stream, and says nothing
- *   sender.order({ kind: 'refuse', times: 2, sqlState: '57P03' });   the server is starting up
- *   sender.order({ kind: 'slice', bytes: 1 });                       every byte comes by itself
+ * ```ts
+ * sender.order({ kind: 'cut', at: { message: 3 } }); // in the middle of the fourth CopyData message
+ * sender.order({ kind: 'stall', at: { byte: 0 } }); // it begins to stream, and says nothing
+ * sender.order({ kind: 'refuse', times: 2, sqlState: '57P03' }); // the server is starting up
+ * sender.order({ kind: 'slice', bytes: 1 }); // every byte comes by itself
+ * ```
  *
  * `FakeWalSender.fromRecording(file)` replays what `pg-walstream stream --record file` has seen of a real server. It ends
  * with its last message: an idle stretch of WAL after that is not in it. A recording holds the rows of its tables: treat
@@ -46,6 +49,8 @@
  * It is a fake: nothing is decoded from WAL, publications have no tables, SQL is answered by recognition (give
  * `answerQuery` for more), replication is logical only (so a backup's WAL comes with it, `walMethod: 'fetch'`, or not at
  * all), and values are text even to clients that ask for binary.
+ *
+ * @module pg-walstream/testing
  */
 export { ConfigurationError } from '../errors.js';
 export type { Relation, RelationColumn, ReplicaIdentity } from '../pgoutput/relation.js';
@@ -63,7 +68,7 @@ export {
 } from './fake-backup.js';
 export { FakeSlot, type FakeSlotOptions } from './fake-slot.js';
 export { FakeWalSender, type ReplayOptions } from './fake-wal-sender.js';
-export type { CorruptFault, Fault, FaultPosition, RefuseFault, SliceFault } from './fault.js';
+export type { CorruptFault, Fault, FaultPosition, PlacedFault, RefuseFault, SliceFault } from './fault.js';
 export type { ReplayPace } from './recorded-wal.js';
 export type { AnswerQuery, FakeTls, FakeWalSenderOptions, WalScript } from './sender-options.js';
 export type { Feedback } from './sender-session.js';

@@ -12,7 +12,9 @@ export type WalScript = (request: StartRequest, signal: AbortSignal) => WalSteps
 
 /** Certificate and key of the server, as PEM. */
 export interface FakeTls {
+  /** PEM. */
   readonly cert: string | Buffer;
+  /** PEM. */
   readonly key: string | Buffer;
 }
 
@@ -21,7 +23,7 @@ export type AnswerQuery = (sql: string) => FakeResult | undefined;
 
 /** Options of `FakeWalSender.listen()`. */
 export interface FakeWalSenderOptions {
-  /** What is sent: a `WalTape`, a `RecordedWal`, or a script of one's own. Default: nothing. */
+  /** What is sent: a {@link WalTape}, or a script of one's own. Default: nothing. */
   readonly wal?: WalSource | WalScript;
   /** What BASE_BACKUP gets: a `FakeBackup`, or a script of one's own. Default: an error 0A000. */
   readonly backup?: BackupSource | BackupScript;
@@ -35,18 +37,23 @@ export interface FakeWalSenderOptions {
   readonly socketDirectory?: string;
   /** As text; default `18.4`. */
   readonly serverVersion?: string;
+  /** What IDENTIFY_SYSTEM says; digits. */
   readonly systemId?: string;
+  /** Default: 1. */
   readonly timeline?: number;
+  /** Of {@link FakeWalSender.connectionString}. */
   readonly database?: string;
   /** Of {@link FakeWalSender.connectionString}; any other may come too. */
   readonly user?: string;
   /** Default `trust`. */
   readonly auth?: 'trust' | 'password' | 'scram-sha-256';
+  /** Needed unless `auth` is `trust`. */
   readonly password?: string;
   /** Without it SSLRequest is answered with N. */
   readonly tls?: FakeTls;
   /** Settings of the server, such as `wal_level`, `max_wal_senders`, `wal_sender_timeout` (in ms). */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Answers SQL that the sender does not know. */
   readonly answerQuery?: AnswerQuery;
   /** Faults that wait for the first connections. */
   readonly faults?: readonly Fault[];

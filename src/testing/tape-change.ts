@@ -10,16 +10,21 @@ import type { TapeRelation } from './tape-relation.js';
 /** What a transaction of a tape does: one thing, or several in a subtransaction. */
 export type TapeChange = SingleChange | Savepoint;
 
+/** A change of a row, a TRUNCATE or a message. */
 export interface SingleChange {
   readonly kind: 'change';
   /** Described before the change, where that was not done. */
   readonly relations: readonly TapeRelation[];
+  /** As it will be sent; a message gets its position then. */
   readonly message: InsertMessage | UpdateMessage | DeleteMessage | TruncateMessage | LogicalDecodingMessage;
 }
 
+/** Changes of a subtransaction. */
 export interface Savepoint {
   readonly kind: 'savepoint';
+  /** In order. */
   readonly changes: readonly SingleChange[];
+  /** ROLLBACK TO SAVEPOINT. */
   readonly rolledBack: boolean;
 }
 

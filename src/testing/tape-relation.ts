@@ -6,13 +6,18 @@ import { Oid } from '../types/oids.js';
 import { UNCHANGED } from '../types/unchanged.js';
 import type { SingleChange } from './tape-change.js';
 
-/** A type by its name, such as `int8`, or by its OID. */
+/**
+ * A type by its name, such as `int8`, or by its OID.
+ *
+ * @useDeclaredType
+ */
 export type TapeType = keyof typeof Oid | number;
 
 /** A published table. */
 export interface RelationDefinition {
   /** Default `public`. */
   readonly schema?: string;
+  /** As in a catalog, unquoted. */
   readonly table: string;
   /** Type of each column, by its name, in the table's order. */
   readonly columns: Readonly<Record<string, TapeType>>;
@@ -43,10 +48,15 @@ export type TapeRow = Readonly<Record<string, TapeValue>>;
 
 /** A table of a {@link WalTape}, and what happens to its rows. */
 export class TapeRelation implements Relation {
+  /** Its OID. */
   readonly id: number;
+  /** As in a catalog, unquoted. */
   readonly schema: string;
+  /** As in a catalog, unquoted. */
   readonly table: string;
+  /** What is sent of rows before a change. */
   readonly replicaIdentity: ReplicaIdentity;
+  /** In the table's order. */
   readonly columns: readonly RelationColumn[];
   readonly #definition: RelationDefinition;
 
@@ -75,6 +85,7 @@ export class TapeRelation implements Relation {
     return new TapeRelation(this.id, { ...this.#definition, ...change });
   }
 
+  /** An INSERT of one row. ConfigurationError for a column that the table does not have. */
   insert(row: TapeRow): SingleChange {
     return this.#change({ kind: 'insert', relationId: this.id, new: this.#tuple(row, false) });
   }

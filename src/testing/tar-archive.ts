@@ -1,9 +1,12 @@
 /** A member of a tar archive, made by hand: much of what a test wants no packer would make. */
 export interface TarEntry {
+  /** Path in the archive, cut off after 100 bytes. */
   readonly name: string;
   /** `0` file, `2` symlink, `5` directory, or anything else. */
   readonly type?: string;
+  /** Default: none. */
   readonly content?: Uint8Array | string;
+  /** Where a symlink leads. */
   readonly linkName?: string;
   /** Instead of the content's. */
   readonly size?: number;

@@ -3,15 +3,15 @@ import type { XLogDataHeader } from '../protocol/replication-message.js';
 /**
  * One thing that a fake sender does after START_REPLICATION, told apart by `kind`:
  *
- *   wal        an XLogData: a pgoutput message and its position
- *   keepalive  a PrimaryKeepalive
- *   copyData   the payload of a CopyData, whatever it is
- *   bytes      bytes for the socket, framing included: whole messages, since an answer may come between two steps
- *   pause      nothing for so long
- *   notice     a NoticeResponse in the middle of the COPY
- *   error      an ErrorResponse, which ends the COPY
- *   end        the server ends the COPY by itself
- *   cut, stall, freeze   what the {@link Fault} of that name does, here and now
+ * - `wal`: an XLogData: a pgoutput message and its position
+ * - `keepalive`: a PrimaryKeepalive
+ * - `copyData`: the payload of a CopyData, whatever it is
+ * - `bytes`: bytes for the socket, framing included: whole messages, since an answer may come between two steps
+ * - `pause`: nothing for so long
+ * - `notice`: a NoticeResponse in the middle of the COPY
+ * - `error`: an ErrorResponse, which ends the COPY
+ * - `end`: the server ends the COPY by itself
+ * - `cut`, `stall`, `freeze`: what the {@link Fault} of that name does, here and now
  */
 export type WalStep =
   | WalDataStep
@@ -23,6 +23,7 @@ export type WalStep =
   | { readonly kind: 'end' }
   | { readonly kind: 'cut' | 'stall' | 'freeze' };
 
+/** An XLogData message. */
 export interface WalDataStep {
   readonly kind: 'wal';
   /** 0 for messages without a position, such as Relation. */
@@ -31,19 +32,25 @@ export interface WalDataStep {
   readonly serverWalEnd?: bigint;
   /** Microseconds since 2000-01-01 UTC; default 0. */
   readonly serverTimeUs?: XLogDataHeader['serverTimeUs'];
+  /** One pgoutput message, from its type byte on. */
   readonly data: Uint8Array;
 }
 
+/** A PrimaryKeepalive message. */
 export interface KeepaliveStep {
   readonly kind: 'keepalive';
+  /** How far the server has come. */
   readonly serverWalEnd: bigint;
   /** Microseconds since 2000-01-01 UTC; default 0. */
   readonly serverTimeUs?: bigint;
+  /** Default: false. */
   readonly replyRequested?: boolean;
 }
 
+/** Bytes as they are. */
 export interface BytesStep {
   readonly kind: 'bytes';
+  /** Whole messages, with type byte and length. */
   readonly bytes: Uint8Array;
   /** How far the server has come with them: what its keepalives say from then on. */
   readonly walEnd?: bigint;
@@ -51,6 +58,7 @@ export interface BytesStep {
 
 /** A START_REPLICATION that the sender has accepted. */
 export interface StartRequest {
+  /** Name of the slot. */
   readonly slot: string;
   /** What is at or before it the client has: the position asked for, or where the slot is confirmed if that is later. */
   readonly startLsn: bigint;
@@ -58,9 +66,10 @@ export interface StartRequest {
   readonly options: Readonly<Record<string, string>>;
 }
 
+/** What one START_REPLICATION gets, step by step. */
 export type WalSteps = Iterable<WalStep> | AsyncIterable<WalStep>;
 
-/** What a fake sender sends: a `WalTape`, a `RecordedWal`, or anything of this form. */
+/** What a fake sender sends: a `WalTape`, a recording, or anything of this form. */
 export interface WalSource {
   /** Where slots begin that say nothing else. */
   readonly startLsn: bigint;

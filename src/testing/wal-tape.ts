@@ -27,16 +27,21 @@ const RECORD_BYTES = 0x40n;
 /** Between one transaction and the next, so that every run of a test gives the same times. */
 const TRANSACTION_MS = 1;
 
+/** Where positions, times and xids of a tape begin. */
 export interface WalTapeOptions {
   /** Where its WAL begins; default 0/1000000. */
   readonly startLsn?: bigint;
   /** Commit times begin here, and advance by a millisecond per transaction; default 2026-01-01 UTC. */
   readonly startTime?: Date;
+  /** Default 700. */
   readonly firstXid?: number;
 }
 
+/** How a transaction is made; by default in the order of the tape, and small. */
 export interface TransactionOptions {
+  /** Default: the next. */
   readonly xid?: number;
+  /** Default: a millisecond after the transaction before it. */
   readonly commitTime?: Date;
   /** The replication origin that it was applied from. */
   readonly origin?: { readonly name: string; readonly lsn: bigint };
@@ -48,16 +53,23 @@ export interface TransactionOptions {
 
 /** Where a transaction of the tape ended. */
 export interface TapedTransaction {
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** LSN of the commit record. */
   readonly commitLsn: bigint;
   /** What a client confirms. */
   readonly commitEndLsn: bigint;
 }
 
+/** Where a transaction of the tape was prepared. */
 export interface TapedPrepare {
+  /** Of the top-level transaction. */
   readonly xid: number;
+  /** For {@link WalTape.commitPrepared} and {@link WalTape.rollbackPrepared}. */
   readonly gid: string;
+  /** LSN of the prepare record. */
   readonly prepareLsn: bigint;
+  /** What a client with `two_phase` confirms. */
   readonly prepareEndLsn: bigint;
 }
 
@@ -115,6 +127,7 @@ export class WalTape implements WalSource {
     return new TapeRelation(this.#nextRelationId++, definition);
   }
 
+  /** A committed transaction. */
   transaction(changes: readonly TapeChange[], options: TransactionOptions = {}): TapedTransaction {
     const transaction = this.#begin(changes, options);
     const commit = this.#endRecord(options.commitTime);
@@ -153,6 +166,7 @@ export class WalTape implements WalSource {
     return { xid, gid, prepareLsn: prepare.lsn, prepareEndLsn: prepare.endLsn };
   }
 
+  /** COMMIT PREPARED. ConfigurationError when nothing is prepared under that name. */
   commitPrepared(gid: string): TapedTransaction {
     const { transaction, large } = this.#takePrepared(gid);
     const { xid } = transaction;
@@ -165,6 +179,7 @@ export class WalTape implements WalSource {
     return { xid, commitLsn, commitEndLsn };
   }
 
+  /** ROLLBACK PREPARED. ConfigurationError when nothing is prepared under that name. */
   rollbackPrepared(gid: string): void {
     const { transaction, prepare } = this.#takePrepared(gid);
     const rollback = this.#endRecord();
