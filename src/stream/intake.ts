@@ -17,9 +17,10 @@ import {
 import { unixMsFromTimestamp } from '../protocol/timestamp.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { AckFrontier } from './ack-frontier.js';
-import { BatchCutter, type CutBatch } from './batch-cutter.js';
+import { BatchCutter } from './batch-cutter.js';
 import { BATCH_OVERHEAD_BYTES, batchTargetBytes, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
 import { ConnectionProgress, type ReceivedSoFar } from './connection-progress.js';
+import type { CutBatch } from './cut-batch.js';
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import type { DeliveredMark } from './delivered-mark.js';
 import { DeliveryQueue } from './delivery-queue.js';
