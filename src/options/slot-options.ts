@@ -3,6 +3,7 @@ import { quoteSlotName } from '../protocol/quoting.js';
 
 /** Which slot to stream from, and what to do when it is not there. */
 export interface SlotOptions {
+  /** Lower-case letters, digits and underscores. */
   readonly name: string;
   /** `never` (default): a missing slot is an error. `if-missing`: it is created when the stream starts. */
   readonly create?: 'never' | 'if-missing';

@@ -6,10 +6,10 @@ import type { FaultWriter } from './fault-writer.js';
 /**
  * What both scripts of a fake sender may have it do, the one of WAL and the one of a backup:
  *
- *   copyData   the payload of a CopyData, whatever it is
- *   pause      nothing for so long
- *   notice     a NoticeResponse in the middle of the COPY
- *   cut, stall, freeze   what the `Fault` of that name does, here and now
+ * - `copyData`: the payload of a CopyData, whatever it is
+ * - `pause`: nothing for so long
+ * - `notice`: a NoticeResponse in the middle of the COPY
+ * - `cut`, `stall`, `freeze`: what the `Fault` of that name does, here and now
  */
 export type ScriptStep =
   | { readonly kind: 'copyData'; readonly payload: Uint8Array }

@@ -20,10 +20,15 @@ import type { StartRequest, WalStep } from './wal-step.js';
 
 /** A StandbyStatusUpdate that the sender has received. */
 export interface Feedback {
+  /** The slot that is streamed. */
   readonly slot: string;
+  /** What the client has received. */
   readonly write: bigint;
+  /** What it confirms. */
   readonly flush: bigint;
+  /** What it has applied. */
   readonly apply: bigint;
+  /** Whether it asks for a keepalive. */
   readonly replyRequested: boolean;
 }
 
