@@ -9,6 +9,7 @@ import { type BackupKind, type BackupPlace, type BackupRun, backUpWithPostgres, 
 import { addSmallFiles, fillTables } from './cluster-content.js';
 import { megabytes, spreadOfKnown } from './contest.js';
 import { countFrom } from './count-from.js';
+import { QUIET_SETTINGS } from './quiet-settings.js';
 import { describeMachine, formatReport, type Report } from './report.js';
 import { type Spread, spreadOf } from './spread.js';
 
@@ -37,14 +38,6 @@ const KINDS: readonly BackupKind[] = [
   { walMethod: 'stream', manifestChecksums: 'SHA256', sync: true },
   { walMethod: 'stream', manifestChecksums: 'CRC32C', sync: true },
 ];
-
-/** A checkpoint is at the start of every backup, and nothing else is to work. */
-const SERVER_SETTINGS = {
-  autovacuum: 'off',
-  checkpoint_timeout: '1h',
-  max_wal_size: '32GB',
-  shared_buffers: '256MB',
-};
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -103,7 +96,7 @@ async function inCluster<T>(
   fill: (client: pg.Client, server: EmbeddedServer) => Promise<void>,
   work: (connection: string) => Promise<T>,
 ): Promise<T> {
-  await using server = await EmbeddedServer.start({ major: MAJOR, settings: SERVER_SETTINGS });
+  await using server = await EmbeddedServer.start({ major: MAJOR, settings: QUIET_SETTINGS });
   const client = new pg.Client({ connectionString: server.connectionString() });
   await client.connect();
   try {

@@ -1,6 +1,10 @@
 import type { Drain } from './drain.js';
 import { type Spread, spreadOf } from './spread.js';
 
+/** This engine, in every contest that it is in. */
+export const TYPED = 'pg-walstream, typed rows read';
+export const PACKED = 'pg-walstream, rows left packed';
+
 /** One of those who drain the same in turn. */
 export type Contestant = readonly [name: string, drain: () => Promise<Drain>];
 

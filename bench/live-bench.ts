@@ -9,8 +9,10 @@ import {
   cpuUsPerChange,
   drainInTurn,
   megabytes,
+  PACKED,
   rateRatio,
   spreadOfKnown,
+  TYPED,
 } from './contest.js';
 import {
   type BacklogSource,
@@ -25,8 +27,6 @@ import type { TableRow } from './report.js';
 import { ROW_SHAPES, type ShapeName } from './row-shape.js';
 import { type Spread, spreadOf } from './spread.js';
 
-const THIS_ENGINE = 'pg-walstream, typed rows read';
-const THIS_ENGINE_PACKED = 'pg-walstream, rows left packed';
 const PG_RECVLOGICAL = 'pg_recvlogical, thrown away';
 const SERVER = 'the server for itself';
 
@@ -70,8 +70,8 @@ async function benchBacklog(context: BenchContext, title: string, { backlog, end
   if (!notes.includes(note)) notes.push(note);
   const source: BacklogSource = { client, connection, backlog, end };
   const contestants: Contestant[] = [
-    [THIS_ENGINE, () => drainWithWalStream(source, { read: 'rows', workers })],
-    [THIS_ENGINE_PACKED, () => drainWithWalStream(source, { read: 'packed', workers })],
+    [TYPED, () => drainWithWalStream(source, { read: 'rows', workers })],
+    [PACKED, () => drainWithWalStream(source, { read: 'packed', workers })],
     ['pg-logical-replication', () => drainWithPgLogicalReplication(source)],
     [SERVER, () => drainInServer(source)],
   ];
@@ -105,11 +105,11 @@ function rowOf(name: string, drains: readonly Drain[]): TableRow {
 
 function judge(context: BenchContext, title: string, shape: ShapeName, drains: ContestResult): void {
   const { verdicts } = context.report;
-  const own = drains.get(THIS_ENGINE) ?? [];
+  const own = drains.get(TYPED) ?? [];
   if (drains.has(PG_RECVLOGICAL)) {
     verdicts.push({
       name: `${title}: rate, as a multiple of pg_recvlogical's`,
-      value: rateRatio(drains, THIS_ENGINE, PG_RECVLOGICAL).median,
+      value: rateRatio(drains, TYPED, PG_RECVLOGICAL).median,
       bound: 'at least',
       target: 1.5,
       unit: '',
@@ -118,7 +118,7 @@ function judge(context: BenchContext, title: string, shape: ShapeName, drains: C
   verdicts.push(
     {
       name: `${title}: rate, as a share of the server's own`,
-      value: rateRatio(drains, THIS_ENGINE, SERVER).median,
+      value: rateRatio(drains, TYPED, SERVER).median,
       bound: 'at least',
       target: 0.8,
       unit: '',

@@ -8,6 +8,7 @@ import { countFrom } from './count-from.js';
 import { benchLatency } from './latency-bench.js';
 import { benchLargeTransaction, benchLive } from './live-bench.js';
 import { benchMemory } from './memory-bench.js';
+import { QUIET_SETTINGS } from './quiet-settings.js';
 import { benchReplay } from './replay-bench.js';
 import { describeMachine, formatReport, type Report } from './report.js';
 import { ROW_SHAPES, type ShapeName } from './row-shape.js';
@@ -34,14 +35,6 @@ const USAGE = `npm run bench -- [${BENCH_NAMES.join(' | ')} ...] [option ...]
   --workers N              worker threads of pg-walstream (its own default)
   --json FILE              write everything measured to a file
 `;
-
-/** Nothing but the drains should work while they run: no checkpoint, no autovacuum. */
-const SERVER_SETTINGS = {
-  autovacuum: 'off',
-  checkpoint_timeout: '1h',
-  max_wal_size: '32GB',
-  shared_buffers: '256MB',
-};
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -73,7 +66,7 @@ async function main(): Promise<void> {
   const rounds = countFrom('--rounds', values.rounds);
   const workers = values.workers === undefined ? undefined : countFrom('--workers', values.workers);
 
-  await using server = await EmbeddedServer.start({ settings: SERVER_SETTINGS });
+  await using server = await EmbeddedServer.start({ settings: QUIET_SETTINGS });
   const connection = server.connectionString();
   const client = new pg.Client({ connectionString: connection });
   await client.connect();

@@ -11,8 +11,10 @@ import {
   cpuUsPerChange,
   drainInTurn,
   megabytes,
+  PACKED,
   rateRatio,
   spreadOfKnown,
+  TYPED,
 } from './contest.js';
 import { type Drain, drainOf, type NodeClient, runDrain } from './drain.js';
 import { ReplayServer, recordBacklog } from './replay-server.js';
@@ -20,8 +22,6 @@ import type { TableRow } from './report.js';
 import { ROW_SHAPES, type RowShape } from './row-shape.js';
 import { spreadOf } from './spread.js';
 
-const TYPED = 'pg-walstream, typed rows read';
-const PACKED = 'pg-walstream, rows left packed';
 const TRANSFORM = 'pg-walstream, transform in the workers';
 const OTHER = 'pg-logical-replication';
 

@@ -13,8 +13,8 @@
  */
 import { subscribe } from 'node:diagnostics_channel';
 import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
-import { wholeNumber } from './shared/whole-number.js';
+import { wholeNumber } from './building-blocks/whole-number.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 try {
   const connection = process.env.DATABASE_URL || (await embeddedDatabase());

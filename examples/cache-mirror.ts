@@ -25,8 +25,8 @@ import {
   type WalEvent,
   WalStream,
 } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
-import { wholeNumber } from './shared/whole-number.js';
+import { wholeNumber } from './building-blocks/whole-number.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const SLOT = 'cache_mirror_slot';
 const [SCHEMA = '', TABLE = ''] = (process.env.TABLE || 'public.orders').split('.');

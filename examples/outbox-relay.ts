@@ -16,7 +16,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type MessageEvent, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const PREFIX = 'outbox';
 const REQUEST_TIMEOUT_MS = 10_000;

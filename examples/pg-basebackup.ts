@@ -11,7 +11,7 @@
  */
 import { parseArgs } from 'node:util';
 import { BaseBackup, type BaseBackupOptions, Lsn, verifyBackup } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 type Name = (typeof NAMES)[number];
 

@@ -10,8 +10,8 @@
  *   psql -c "SELECT pg_drop_replication_slot('polling_slot')"
  */
 import { Lsn, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
-import { wholeNumber } from './shared/whole-number.js';
+import { wholeNumber } from './building-blocks/whole-number.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 /** How long Ctrl+C waits for the rest of a transaction. */
 const GRACE_MS = 5_000;

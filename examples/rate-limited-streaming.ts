@@ -13,7 +13,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const STATS_INTERVAL_MS = 1_000;
 

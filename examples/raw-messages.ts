@@ -13,7 +13,7 @@
  * See https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 import { Lsn, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 interface Tally {
   readonly name: string;

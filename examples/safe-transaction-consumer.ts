@@ -27,9 +27,9 @@ import {
   type TransactionItem,
   WalStream,
 } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
-import { untilAborted } from './shared/until-aborted.js';
-import { wholeNumber } from './shared/whole-number.js';
+import { untilAborted } from './building-blocks/until-aborted.js';
+import { wholeNumber } from './building-blocks/whole-number.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const SLOT = 'safe_consumer_slot';
 const SINK_DATABASE = 'safe_consumer_sink';

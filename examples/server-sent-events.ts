@@ -14,8 +14,8 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Lsn, WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
-import { wholeNumber } from './shared/whole-number.js';
+import { wholeNumber } from './building-blocks/whole-number.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 /** Changes that are kept for those who come back. */
 const MAX_RECENT = 10_000;

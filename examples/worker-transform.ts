@@ -10,7 +10,7 @@
  *   psql -c "SELECT pg_drop_replication_slot('worker_transform_slot')"
  */
 import { WalStream } from 'pg-walstream';
-import { embeddedDatabase } from './shared/embedded-database.js';
+import { embeddedDatabase } from './sample-shop/embedded-database.js';
 import type { MaskOptions } from './transforms/to-masked-json.js';
 
 try {

@@ -32,3 +32,7 @@ export const Lsn = {
     return a < b ? -1 : a > b ? 1 : 0;
   },
 } as const;
+
+export function maxLsn(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

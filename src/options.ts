@@ -1,6 +1,4 @@
-import { availableParallelism, tmpdir, userInfo } from 'node:os';
-import { join, resolve as resolvePath } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { availableParallelism } from 'node:os';
 import { DEFAULT_CREATE_SLOT_TIMEOUT_MS } from './catalog/slot-lifecycle.js';
 import {
   type ConnectionConfig,
@@ -8,63 +6,34 @@ import {
   resolveConnectionConfig,
 } from './connection/connection-config.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './connection/copy-both.js';
-import { ConfigurationError } from './errors.js';
+import {
+  callback,
+  flag,
+  integer,
+  MAX_TIMER_MS,
+  oneOf,
+  refuseUnknown,
+  signalFrom,
+  wrong,
+} from './errors/option-checks.js';
+import { type RetryOptions, retryFrom } from './options/retry-options.js';
+import { type SlotOptions, slotFrom } from './options/slot-options.js';
+import { type SpillOptions, spillFrom } from './options/spill-options.js';
+import { type TransformOptions, transformFrom } from './options/transform-options.js';
+import { type ValidateOptions, validateFrom } from './options/validate-options.js';
+import { moduleUrlFrom } from './options/worker-module.js';
 import {
   type PgoutputOptions,
   type PgoutputProtoVersion,
   resolvePgoutputOptions,
 } from './protocol/pgoutput-options.js';
-import { quoteIdentifier, quoteSlotName } from './protocol/quoting.js';
+import { quoteIdentifier } from './protocol/quoting.js';
 import type { TransformSource, ValidateSource } from './threads/decode-task.js';
 import { type ResolvedTypes, resolveTypes, type TypesOptions } from './types/type-options.js';
 import type { TypesMode } from './types/type-rules.js';
 
-/** Which slot to stream from, and what to do when it is not there. */
-export interface SlotOptions {
-  /** Lower-case letters, digits and underscores. */
-  readonly name: string;
-  /** `never` (default): a missing slot is an error. `if-missing`: it is created when the stream starts. */
-  readonly create?: 'never' | 'if-missing';
-  /** Create it for this connection only: it is gone, with its position, when the connection is. */
-  readonly temporary?: boolean;
-  /** Create it so that it is synchronized to standbys (PostgreSQL 17+). */
-  readonly failover?: boolean;
-}
-
-/** A function of the user's that runs in the workers. */
-export interface TransformOptions {
-  /** URL or absolute path of the module. */
-  readonly module: string | URL;
-  /** Name of the exported function; default `default`. */
-  readonly export?: string;
-  /** `change` (default): called with each row event. `batch`: with the row events of a batch, returns as many values. */
-  readonly per?: 'change' | 'batch';
-  /** Given to the function as its second argument; must be structured-cloneable. */
-  readonly options?: unknown;
-}
-
-/**
- * Validators of the user's, which run in the workers on the new rows of inserts and updates. Any that follow Standard
- * Schema: zod, valibot, arktype and others.
- *
- * Rows are checked as the stream gives them, before any transform, and are delivered as they are: what a schema makes of
- * them is not used. What it says of a column that an update left out (UNCHANGED) does not count nor, in such a row,
- * what it says of the row as a whole.
- *
- * @see https://standardschema.dev
- */
-export interface ValidateOptions {
-  /** URL or absolute path of a module with an object of schemas by 'schema.table'. Other tables are not checked. */
-  readonly module: string | URL;
-  /** Name of the export; default `default`. */
-  readonly export?: string;
-  /**
-   * What becomes of a row that is not valid. `fail` (default): a ValidationError ends the stream, after everything before
-   * that change; nothing from there on is acknowledged. `drop`: the change is not delivered, like one that a transform
-   * drops; `stats().invalidRows` counts it and `pg-walstream:invalid-row` names it.
-   */
-  readonly onInvalid?: 'fail' | 'drop';
-}
+export { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from './errors/option-checks.js';
+export type { RetryOptions, SlotOptions, SpillOptions, TransformOptions, ValidateOptions };
 
 /**
  * What a stream tells of itself, for people: a logger such as pino's. The first argument has the slot and names, counts
@@ -79,39 +48,6 @@ export interface StreamLogger {
   warn(fields: object, message: string): void;
   /** What ended the stream. */
   error(fields: object, message: string): void;
-}
-
-/** How a lost connection is made again: pauses that double, with some chance in them. */
-export interface RetryOptions {
-  /** Attempts in a row that may fail before the stream ends with the last error; 0: none is made. Default: no limit. */
-  readonly maxAttempts?: number;
-  /** Default: 100. */
-  readonly minDelayMs?: number;
-  /** Default: 30 000. */
-  readonly maxDelayMs?: number;
-  /**
-   * After a lost connection, deliver again what was delivered and not acknowledged, in order, each transaction from its
-   * beginning, `redelivered` on whatever was delivered before. Default: false, nothing comes twice.
-   *
-   * With `ack: 'manual'` that is every unit not given to `ack()` before it comes again, those between acknowledged ones
-   * included, and the transaction that was delivered half-way. With `'auto'` it is the latter alone: what was delivered
-   * whole is acknowledged when the consumer comes back from it.
-   *
-   * What the stream had received beyond that is dropped and comes after it: the stream steps back, and a transaction
-   * without its end is void.
-   */
-  readonly redeliver?: boolean;
-}
-
-/** Where `transactions()` puts what is too large for memory. */
-export interface SpillOptions {
-  /**
-   * A folder of this process's user. What is in it is worth nothing after a crash. Default: one of its own in the
-   * system's folder for temporary files; name another where that lies in memory.
-   */
-  readonly directory?: string;
-  /** Bytes of transactions whose end has not been received, beyond which the largest go to disk. Default: 32 MiB. */
-  readonly memoryBytes?: number;
 }
 
 /** Options of `WalStream`. */
@@ -258,12 +194,8 @@ export interface ResolvedStreamOptions {
 
 const MAX_LSN = 0xffff_ffff_ffff_ffffn;
 const MAX_WORKERS = 64;
-/** The longest delay that a timer takes. */
-export const MAX_TIMER_MS = 0x7fff_ffff;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
-const DEFAULT_SPILL_MEMORY_BYTES = 32 * 1024 * 1024;
-const MIN_SPILL_MEMORY_BYTES = 64 * 1024;
 
 const KNOWN_OPTIONS = new Set([
   'connection',
@@ -294,16 +226,9 @@ const KNOWN_OPTIONS = new Set([
   'logger',
   'signal',
 ]);
-const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
-const KNOWN_RETRY_OPTIONS = new Set(['maxAttempts', 'minDelayMs', 'maxDelayMs', 'redeliver']);
-const DEFAULT_MIN_DELAY_MS = 100;
-const DEFAULT_MAX_DELAY_MS = 30_000;
-const KNOWN_SPILL_OPTIONS = new Set(['directory', 'memoryBytes']);
 const KNOWN_STOP_OPTIONS = new Set(['drain', 'timeoutMs']);
 const KNOWN_NEXT_EVENT_OPTIONS = new Set(['signal', 'timeoutMs']);
 const DEFAULT_STOP_TIMEOUT_MS = 5_000;
-const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
-const KNOWN_VALIDATE_OPTIONS = new Set(['module', 'export', 'onInvalid']);
 
 /** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
 export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamOptions {
@@ -384,21 +309,6 @@ export function resolveNextEventOptions(options: NextEventOptions): NextEventOpt
   return options;
 }
 
-function slotFrom(slot: string | SlotOptions): Required<SlotOptions> {
-  const given: SlotOptions = typeof slot === 'string' ? { name: slot } : slot;
-  if (typeof given !== 'object' || given === null || typeof given.name !== 'string') {
-    throw wrong('slot', 'must be a slot name, or an object with a name');
-  }
-  refuseUnknown(given, KNOWN_SLOT_OPTIONS, 'slot.');
-  quoteSlotName(given.name, 'slot.name');
-  const create = oneOf(given.create, 'slot.create', ['never', 'if-missing'] as const, 'never');
-  const temporary = flag(given.temporary, 'slot.temporary');
-  if (temporary && create === 'never') {
-    throw wrong('slot.temporary', "a temporary slot lives as long as its connection: slot.create must be 'if-missing'");
-  }
-  return { name: given.name, create, temporary, failover: flag(given.failover, 'slot.failover') };
-}
-
 function publicationsFrom(publications: string | readonly string[]): readonly string[] {
   // Copied: a hole in an array would escape every().
   const names = Array.isArray(publications) ? [...publications] : [publications];
@@ -407,83 +317,6 @@ function publicationsFrom(publications: string | readonly string[]): readonly st
   }
   for (const name of names) quoteIdentifier(name, 'publications');
   return names;
-}
-
-function transformFrom(transform: TransformOptions | undefined): TransformSource | undefined {
-  if (transform === undefined) return undefined;
-  if (typeof transform !== 'object' || transform === null) throw wrong('transform', 'must be an object with a module');
-  refuseUnknown(transform, KNOWN_TRANSFORM_OPTIONS, 'transform.');
-  const exportName = transform.export === undefined ? 'default' : transform.export;
-  if (typeof exportName !== 'string' || exportName === '')
-    throw wrong('transform.export', 'must be the name of a function');
-  return {
-    moduleUrl: moduleUrlFrom(transform.module, 'transform.module'),
-    exportName,
-    per: oneOf(transform.per, 'transform.per', ['change', 'batch'] as const, 'change'),
-    options: cloneable(transform.options, 'transform.options'),
-  };
-}
-
-function validateFrom(validate: ValidateOptions | undefined): ValidateSource | undefined {
-  if (validate === undefined) return undefined;
-  if (typeof validate !== 'object' || validate === null) throw wrong('validate', 'must be an object with a module');
-  refuseUnknown(validate, KNOWN_VALIDATE_OPTIONS, 'validate.');
-  const exportName = validate.export === undefined ? 'default' : validate.export;
-  if (typeof exportName !== 'string' || exportName === '')
-    throw wrong('validate.export', 'must be the name of an export');
-  return {
-    moduleUrl: moduleUrlFrom(validate.module, 'validate.module'),
-    exportName,
-    onInvalid: oneOf(validate.onInvalid, 'validate.onInvalid', ['fail', 'drop'] as const, 'fail'),
-  };
-}
-
-function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
-  const given = retry ?? {};
-  if (typeof given !== 'object' || given === null) throw wrong('retry', 'must be an object');
-  refuseUnknown(given, KNOWN_RETRY_OPTIONS, 'retry.');
-  const { maxAttempts } = given;
-  const minDelayMs = integer(given.minDelayMs, 'retry.minDelayMs', 1, MAX_TIMER_MS, DEFAULT_MIN_DELAY_MS);
-  return {
-    maxAttempts:
-      maxAttempts === undefined || maxAttempts === Number.POSITIVE_INFINITY
-        ? Number.POSITIVE_INFINITY
-        : integer(maxAttempts, 'retry.maxAttempts', 0, Number.MAX_SAFE_INTEGER, 0),
-    minDelayMs,
-    maxDelayMs: integer(
-      given.maxDelayMs,
-      'retry.maxDelayMs',
-      minDelayMs,
-      MAX_TIMER_MS,
-      Math.max(DEFAULT_MAX_DELAY_MS, minDelayMs),
-    ),
-    redeliver: flag(given.redeliver, 'retry.redeliver'),
-  };
-}
-
-function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
-  const given = spill ?? {};
-  if (typeof given !== 'object' || given === null) throw wrong('spill', 'must be an object');
-  refuseUnknown(given, KNOWN_SPILL_OPTIONS, 'spill.');
-  const { directory, memoryBytes } = given;
-  if (directory !== undefined && (typeof directory !== 'string' || directory === '' || directory.includes('\0'))) {
-    throw wrong('spill.directory', 'must be the path of a folder');
-  }
-  return {
-    directory: directory === undefined ? defaultSpillDirectory() : resolvePath(directory),
-    memoryBytes: integer(
-      memoryBytes,
-      'spill.memoryBytes',
-      MIN_SPILL_MEMORY_BYTES,
-      16 * GIBIBYTE,
-      DEFAULT_SPILL_MEMORY_BYTES,
-    ),
-  };
-}
-
-/** A folder for this user alone: what is spilled holds rows. */
-function defaultSpillDirectory(): string {
-  return join(tmpdir(), `pg-walstream-${process.getuid?.() ?? userInfo().username}`);
 }
 
 function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined {
@@ -495,21 +328,6 @@ function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined 
   return logger;
 }
 
-function moduleUrlFrom(module: string | URL, option: string): string {
-  if (module instanceof URL) return module.href;
-  if (typeof module !== 'string' || module === '') throw wrong(option, 'must be a URL or an absolute path');
-  if (/^(file|data|node):/.test(module)) return module;
-  return pathToFileURL(module).href;
-}
-
-function cloneable(value: unknown, option: string): unknown {
-  try {
-    return structuredClone(value);
-  } catch (cause) {
-    throw new ConfigurationError(`${option} cannot be cloned for the workers`, { option, cause });
-  }
-}
-
 function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
   if (lsn === undefined) return undefined;
   if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAX_LSN) {
@@ -518,51 +336,6 @@ function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
   return lsn;
 }
 
-export function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
-  return signal;
-}
-
-function callback<T>(value: T | undefined, option: string): T | undefined {
-  if (value !== undefined && typeof value !== 'function') throw wrong(option, 'must be a function');
-  return value;
-}
-
-export function flag(value: boolean | undefined, option: string): boolean {
-  if (value !== undefined && typeof value !== 'boolean') throw wrong(option, 'must be true or false');
-  return value ?? false;
-}
-
-export function oneOf<const T extends string | number>(
-  value: T | undefined,
-  option: string,
-  allowed: readonly T[],
-  fallback: T,
-): T {
-  if (value === undefined) return fallback;
-  if (!allowed.includes(value))
-    throw wrong(option, `must be ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
-  return value;
-}
-
-export function integer(value: number | undefined, option: string, min: number, max: number, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw wrong(option, `must be a whole number from ${min} to ${max}`);
-  }
-  return value;
-}
-
-export function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
-  for (const name of Object.keys(given)) {
-    if (!known.has(name)) throw wrong(`${prefix}${name}`, `is no option; there are ${[...known].join(', ')}`);
-  }
-}
-
 function defaultWorkers(): number {
   return Math.min(Math.max(availableParallelism() - 1, 1), 4);
-}
-
-export function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { WalStream } from '../src/index.js';
 import { streamChannels } from '../src/stream/stream-channels.js';
@@ -38,7 +38,8 @@ function namesInTable(heading: string): string[] {
 }
 
 describe('README.md', () => {
-  const options = textOf('src/options.ts');
+  const groups = readdirSync(new URL('src/options/', root)).map((name) => textOf(`src/options/${name}`));
+  const options = [textOf('src/options.ts'), ...groups].join('\n');
 
   test('names every option of WalStream in its table', () => {
     const rows = chapter('### Options').split('\n');
@@ -49,7 +50,14 @@ describe('README.md', () => {
   });
 
   test('names what the options that are objects hold', () => {
-    for (const name of ['SlotOptions', 'SpillOptions', 'RetryOptions', 'TransformOptions', 'StopOptions']) {
+    for (const name of [
+      'SlotOptions',
+      'SpillOptions',
+      'RetryOptions',
+      'TransformOptions',
+      'ValidateOptions',
+      'StopOptions',
+    ]) {
       for (const member of membersOf(options, name)) {
         assert.match(readme, new RegExp(`\\b${member}\\b`), `${name}.${member}`);
       }

@@ -1,4 +1,4 @@
-import { quoteLiteral } from '../protocol/quoting.js';
+import { quoteLiterals } from '../protocol/quoting.js';
 import type { WantedSlot } from './slot-lifecycle.js';
 import { findSlot, type SlotInfo } from './slots.js';
 import { type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
@@ -67,7 +67,7 @@ export async function readFacts(
   if (wanted.publications.length === 0) {
     return { server, slot, publications: [], unidentifiedTables: [], unidentifiedTableCount: 0 };
   }
-  const names = wanted.publications.map((name) => quoteLiteral(name, 'publications')).join(', ');
+  const names = quoteLiterals(wanted.publications, 'publications');
   const publications = await readPublicationFacts(session, names, options);
   return { server, slot, publications, ...(await readUnidentifiedTables(session, names, options)) };
 }

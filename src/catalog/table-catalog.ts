@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../errors.js';
-import { quoteLiteral } from '../protocol/quoting.js';
+import { quoteLiteral, quoteLiterals } from '../protocol/quoting.js';
 import { findPublication } from './publications.js';
 import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
 
@@ -84,18 +84,16 @@ export async function readEnumLabels(
  * at once.
  */
 function tablesQuery({ publications, schemas, tables }: TableSelection, serverVersion: number): string {
-  const names = (texts: readonly string[], option: string) =>
-    texts.map((text) => quoteLiteral(text, option)).join(', ');
   const published = `SELECT c.oid, ${serverVersion >= 150_000 ? 'p.attnames' : 'NULL::name[]'}
   FROM pg_catalog.pg_publication_tables p
   JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
-  WHERE p.pubname IN (${names(publications, 'publications')})`;
+  WHERE p.pubname IN (${quoteLiterals(publications, 'publications')})`;
   const publishable = `SELECT c.oid, NULL::name[] FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`;
   const wanted = [
-    ...(schemas.length === 0 ? [] : [`n.nspname IN (${names(schemas, 'schemas')})`]),
+    ...(schemas.length === 0 ? [] : [`n.nspname IN (${quoteLiterals(schemas, 'schemas')})`]),
     ...tables.map(
       ({ schema, table }) =>
         `(n.nspname = ${quoteLiteral(schema, 'tables')} AND c.relname = ${quoteLiteral(table, 'tables')})`,

@@ -85,10 +85,10 @@ class ModuleWriter implements Declarations {
     const tables = all.filter(({ schema }) => !schema.includes('.'));
     const leftOut = all.filter((table) => !tables.includes(table)).map(({ schema, table }) => `${schema}.${table}`);
     // Tables come first to their names, whatever types are called.
-    const names = tables.map(({ schema, table }) => this.#newName(schema, table));
-    const interfaces = tables.map((table, at) => this.#table(table, names[at] as string));
-    const entries = tables.map(
-      (table, at) => `  ${literal(`${table.schema}.${table.table}`)}: ${this.#entry(table, names[at] as string)};\n`,
+    const named = tables.map((table) => ({ table, name: this.#newName(table.schema, table.table) }));
+    const interfaces = named.map(({ table, name }) => this.#table(table, name));
+    const entries = named.map(
+      ({ table, name }) => `  ${literal(`${table.schema}.${table.table}`)}: ${this.#entry(table, name)};\n`,
     );
     const notes = leftOut.map(
       (name) => `// Left out, because a schema with a dot cannot be named: ${onOneLine(name)}\n`,

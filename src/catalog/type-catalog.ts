@@ -1,4 +1,4 @@
-import { quoteLiteral } from '../protocol/quoting.js';
+import { quoteLiterals } from '../protocol/quoting.js';
 import type { CompositeField, TypeDescriptor, TypeShape } from '../types/type-descriptor.js';
 import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
 
@@ -28,7 +28,7 @@ export async function readPublishedTypes(
   publications: readonly string[],
   options?: QueryOptions,
 ): Promise<TypeDescriptor[]> {
-  const names = publications.map((name) => quoteLiteral(name, 'publications')).join(', ');
+  const names = quoteLiterals(publications, 'publications');
   const seed = `SELECT a.atttypid FROM pg_catalog.pg_publication_tables p
     JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename

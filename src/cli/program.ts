@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { flagValue, repeatable } from './arguments.js';
+import { dsnOption, flagValue, formatOption, repeatable } from './arguments.js';
 import { baseBackupProgram, receiveWalProgram, verifyBackupProgram } from './backup-programs.js';
 import { completionProgram } from './completion/completion-program.js';
 import { doctorProgram } from './doctor/doctor-program.js';
@@ -54,7 +54,7 @@ function streamProgram(parent: Command): Command {
   return new Command('stream')
     .copyInheritedSettings(parent)
     .description('Print the changes of a database as they are committed.')
-    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .addOption(dsnOption())
     .requiredOption('-S, --slot <name>', 'replication slot whose changes are streamed')
     .requiredOption('--publication <name>', 'publication to stream; repeatable', repeatable(String))
     .option('--create-slot', 'create the slot when it is missing; else that is an error')
@@ -81,7 +81,7 @@ function streamProgram(parent: Command): Command {
       'protocol version (default: the newest of the server)',
       flagValue(PROTO_VERSION_VALUE),
     )
-    .addOption(new Option('--format <format>', 'form of an event').choices(['pretty', 'jsonl']).default('pretty'))
+    .addOption(formatOption('form of an event'))
     .addOption(
       new Option('--record <file>', 'write what the server sends to this new file, for pg-walstream/testing').conflicts(
         ['format', 'table', 'maxEvents'],
@@ -100,7 +100,7 @@ function typesProgram(parent: Command): Command {
   return new Command('types')
     .copyInheritedSettings(parent)
     .description("Write the row types of a database's tables, for WalStream<Tables>.")
-    .option('-d, --dsn <url>', 'connection string (default: DATABASE_URL, then the PG* variables)')
+    .addOption(dsnOption())
     .option('--publication <name>', 'tables and columns of this publication; repeatable', repeatable(String))
     .option('--schema <name>', 'tables of this schema; repeatable', repeatable(String))
     .option('--table <schema.table>', 'this table; repeatable', repeatable(flagValue(TABLE_VALUE)))

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 import { ByteWriter } from '../protocol/byte-writer.js';
 import { UNCHANGED } from '../types/unchanged.js';
 import { MESSAGE_TRANSACTIONAL, TRUNCATE_CASCADE, TRUNCATE_RESTART_IDENTITY } from './control-message.js';
@@ -205,8 +205,4 @@ function writeTuple(out: ByteWriter, tag: number, tuple: Tuple, field: string): 
 
 function requireArray(value: readonly unknown[], field: string): void {
   if (!Array.isArray(value)) throw wrong(field, 'must be an array');
-}
-
-function wrong(field: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${field} ${problem}`, { option: field });
 }

@@ -3,6 +3,7 @@ import { DecodeError } from '../errors.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
 import { PackWriter } from '../types/pack-writer.js';
+import { ROW_HEADER } from '../types/row-reader.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import type { TypeRules, TypesMode } from '../types/type-rules.js';
 import { parseBegin, parseCommit, parseMessage, parseOrigin, parseTruncate, parseType } from './control-message.js';
@@ -23,8 +24,6 @@ import {
 } from './stream-message.js';
 import { columnPositionAt, NO_TUPLE, packKey, packRow } from './tuple.js';
 
-/** First byte of a packed row: record 0 of msgpackr's format. */
-export const ROW_RECORD = 0x40;
 /** Relation versions whose plans are kept; beyond it the cache starts anew. */
 const MAX_CACHED_PLANS = 4096;
 const INITIAL_DATA_BYTES = 256 * 1024;
@@ -418,7 +417,7 @@ function hasTypes(plan: RelationPlan, types: readonly TypeDescriptor[]): boolean
 
 function writeRecord(out: PackWriter): void {
   out.reserve(1);
-  out.bytes[out.position++] = ROW_RECORD;
+  out.bytes[out.position++] = ROW_HEADER;
 }
 
 function expectTag(bytes: Buffer, at: number, end: number, tag: number): void {

@@ -1,10 +1,10 @@
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 
 const INITIAL_BYTES = 64;
 
 /**
  * The counterpart of ByteReader: appends fields to one message. What a field cannot hold is a
- * {@link ConfigurationError} that names it.
+ * ConfigurationError that names it.
  */
 export class ByteWriter {
   #bytes = Buffer.allocUnsafe(INITIAL_BYTES);
@@ -92,8 +92,4 @@ function requireInteger(value: number, min: number, max: number, field: string):
   if (!Number.isInteger(value) || value < min || value > max) {
     throw wrong(field, `must be a whole number from ${min} to ${max}`);
   }
-}
-
-function wrong(field: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${field} ${problem}`, { option: field });
 }

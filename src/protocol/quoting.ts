@@ -38,6 +38,11 @@ export function quoteLiteral(text: string, option: string): string {
   return quoted.includes('\\') ? `E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
 }
 
+/** The same of several, by commas, as `IN (...)` takes them. */
+export function quoteLiterals(texts: readonly string[], option: string): string {
+  return texts.map((text) => quoteLiteral(text, option)).join(', ');
+}
+
 /**
  * A string constant for replication commands, whose scanner knows no `E''` and takes backslashes as they are.
  *

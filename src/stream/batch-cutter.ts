@@ -9,7 +9,6 @@ import {
   parseType,
 } from '../pgoutput/control-message.js';
 import { locateDecodeError } from '../pgoutput/decode-location.js';
-import { encodeMessage } from '../pgoutput/encoder.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import {
   parseBeginPrepare,
@@ -25,52 +24,20 @@ import {
   STREAMED_XID_BYTES,
 } from '../pgoutput/stream-message.js';
 import { type OpenTransaction, TransactionContext } from '../pgoutput/transaction-context.js';
-import type { StretchFacts } from '../pgoutput/transcoder.js';
-import type { BatchPosition } from '../pgoutput/wal-batch.js';
-import { encodeCopyData } from '../protocol/copy-data.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
-import { encodeXLogData, XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
+import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 import type { AckFrontier } from './ack-frontier.js';
 import { BatchVersions, type VersionsOfBatch } from './batch-versions.js';
+import type { BatchEnding, CutBatch } from './cut-batch.js';
 import { type Delivered, type Fate, Redelivery } from './redelivery.js';
 import type { RelationRegistry } from './relation-registry.js';
 import { judgeBegin, judgeCommit, judgeMessage, type StopVerdict } from './stop-position.js';
-import { partOf, type TransactionPart, TransactionReplay } from './transaction-replay.js';
+import { streamedRollback } from './streamed-rollback.js';
+import { StreamedUnits } from './streamed-units.js';
+import { partOf, TransactionReplay } from './transaction-replay.js';
 
 /** Message: tag, flags and LSN come before the prefix. */
 const MESSAGE_HEADER_BYTES = 10;
-
-/** A stretch of the stream, between two messages, that is decoded as one. */
-export interface CutBatch {
-  readonly position: BatchPosition;
-  /** Held for the batch; whoever finishes with its bytes releases it. */
-  readonly slab: Slab;
-  readonly start: number;
-  readonly end: number;
-  /** The transaction, or the streamed block of one, in which it begins. */
-  readonly transaction: OpenTransaction | undefined;
-  readonly facts: StretchFacts;
-  readonly changeCount: number;
-  /** Whether a transaction that is sent as a whole goes on after it. */
-  readonly endsInTransaction: boolean;
-  /** Units of acknowledgement received before its end. */
-  readonly unitsThrough: number;
-  readonly firstLsn: bigint;
-  readonly lastLsn: bigint;
-  /** Whether it is the first after the connection was lost: what was being streamed then is streamed anew. */
-  readonly resumed: boolean;
-  /** How often the stream had stepped back before it; what was cut before the last time is not delivered any more. */
-  readonly generation: number;
-  readonly ending: BatchEnding;
-}
-
-/** What has begun in a batch, or before, and has not ended. */
-export interface BatchEnding {
-  readonly part: TransactionPart | undefined;
-  /** Transactions that are being streamed, and the one whose block is open. */
-  readonly streamed: readonly number[];
-  readonly block: number | undefined;
-}
 
 /** Where a batch ended before a transaction that began without a position. */
 interface Unjudged {
@@ -118,8 +85,7 @@ export class BatchCutter {
   /** What is delivered again after the stream has stepped back, and what becomes of the next message. */
   #redelivery: Redelivery | undefined;
   #fate: Fate = 'new';
-  /** The units that streamed transactions ended which are not finished. */
-  readonly #streamedUnits = new Map<number, number>();
+  readonly #streamedUnits: StreamedUnits;
 
   /** Of the batch that is growing. */
   #start = -1;
@@ -142,6 +108,7 @@ export class BatchCutter {
     this.#relations = relations;
     this.#versions = new BatchVersions(relations);
     this.#frontier = frontier;
+    this.#streamedUnits = new StreamedUnits(frontier);
     this.#stopLsn = stopLsn;
   }
 
@@ -249,20 +216,14 @@ export class BatchCutter {
     this.#resumed = true;
   }
 
-  /**
-   * What a server says that rolls back streamed transactions, as it may never name them again: the end of the block that
-   * is open, and a Stream Abort for each.
-   */
+  /** A batch that rolls these streamed transactions back; it begins in `transaction`, and ends in `part` of one. */
   #takeBack(
     xids: readonly number[],
     transaction: OpenTransaction | undefined,
     { part, block }: Pick<BatchEnding, 'part' | 'block'>,
   ): CutBatch | undefined {
     if (xids.length === 0) return undefined;
-    const messages = xids.map((xid) => encodeMessage({ kind: 'streamAbort', xid, subxid: xid }));
-    if (block !== undefined) messages.unshift(encodeMessage({ kind: 'streamStop' }));
-    const header = { walStart: 0n, serverWalEnd: 0n, serverTimeUs: 0n };
-    const bytes = Buffer.concat(messages.map((message) => encodeCopyData(encodeXLogData(header, message))));
+    const bytes = streamedRollback(xids, block);
     const slab = new SlabPool().acquire(bytes.length);
     bytes.copy(slab.bytes);
     this.#startTransaction = transaction;
@@ -501,7 +462,7 @@ export class BatchCutter {
         const commit = parseStreamCommit(bytes, start, end);
         this.#relations.commitStreamed(commit.xid);
         this.#versions.unsettle();
-        this.#endStreamed(commit.xid);
+        this.#streamedUnits.end(commit.xid);
         return this.#commit(commit);
       }
       case MessageTag.streamAbort: {
@@ -524,7 +485,7 @@ export class BatchCutter {
       case MessageTag.streamPrepare: {
         const { xid, prepareEndLsn } = parsePrepare(bytes, start, end);
         this.#relations.dropStreamed(xid);
-        this.#endStreamed(xid);
+        this.#streamedUnits.end(xid);
         return this.#endUnit(prepareEndLsn);
       }
       case MessageTag.commitPrepared: {
@@ -595,18 +556,6 @@ export class BatchCutter {
   #commit({ commitEndLsn, commitTimeUs }: Pick<Commit, 'commitEndLsn' | 'commitTimeUs'>): StopVerdict {
     this.#commitTimeUs = commitTimeUs;
     return this.#endUnit(commitEndLsn);
-  }
-
-  /** Which unit a streamed transaction ends: should it come again, its blocks do not say. */
-  #endStreamed(xid: number): void {
-    const units = this.#streamedUnits;
-    const { nextUnit, firstUnfinished } = this.#frontier;
-    for (const [other, unit] of units) {
-      if (unit >= firstUnfinished) break;
-      units.delete(other);
-    }
-    units.delete(xid);
-    units.set(xid, nextUnit);
   }
 
   #endUnit(endLsn: bigint): StopVerdict {

@@ -6,7 +6,7 @@ import { DecodePool, type PooledBatch } from '../threads/decode-pool.js';
 import type { DecodeTask, InvalidRows } from '../threads/decode-task.js';
 import { readerRules } from '../threads/type-modules.js';
 import { unpackValue } from '../threads/value-codec.js';
-import type { CutBatch } from './batch-cutter.js';
+import type { CutBatch } from './cut-batch.js';
 import { RawBatch } from './raw-batch.js';
 import { Resequencer } from './resequencer.js';
 import type { StreamReporter } from './stream-reporter.js';

@@ -3,7 +3,7 @@ import type { WalEvent } from '../pgoutput/event.js';
 import { MessageTag } from '../pgoutput/message-tag.js';
 import { parseBeginPrepare, parsePrepare } from '../pgoutput/prepared-message.js';
 import { parseStreamAbort, parseStreamCommit, parseStreamStart } from '../pgoutput/stream-message.js';
-import type { CutBatch } from './batch-cutter.js';
+import type { CutBatch } from './cut-batch.js';
 import type { RawMessage } from './raw-batch.js';
 import type { Delivered } from './redelivery.js';
 import type { TransactionPart } from './transaction-replay.js';

@@ -1,3 +1,4 @@
+import { maxLsn } from '../lsn.js';
 import type { StandbyPositions } from '../protocol/replication-message.js';
 
 /** What is known of the stream when a status is due. */
@@ -24,17 +25,13 @@ export interface FeedbackFacts {
  */
 export function standbyPositions(facts: FeedbackFacts): StandbyPositions {
   const idle = facts.unfinishedUnits === 0 && !facts.inTransaction;
-  const safe = idle ? max(facts.acknowledged, facts.keepalive) : facts.acknowledged;
-  const flush = max(facts.reported.flush, safe);
-  const write = max(max(facts.reported.write, facts.received), flush);
+  const safe = idle ? maxLsn(facts.acknowledged, facts.keepalive) : facts.acknowledged;
+  const flush = maxLsn(facts.reported.flush, safe);
+  const write = maxLsn(maxLsn(facts.reported.write, facts.received), flush);
   return { write, flush, apply: flush };
 }
 
 /** How often to report, in milliseconds: as asked, but well inside the server's `wal_sender_timeout` (0: none). */
 export function feedbackIntervalMs(wantedMs: number, walSenderTimeoutMs: number): number {
   return walSenderTimeoutMs === 0 ? wantedMs : Math.min(wantedMs, Math.max(walSenderTimeoutMs / 4, 1));
-}
-
-function max(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

@@ -1,10 +1,10 @@
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
 import type { CopyBoth } from '../connection/copy-both.js';
-import { deafMs, judgeLiveness } from '../connection/liveness.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import type { Slab } from '../connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
+import { maxLsn } from '../lsn.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import {
@@ -17,31 +17,27 @@ import {
 import { unixMsFromTimestamp } from '../protocol/timestamp.js';
 import type { TypeDescriptor } from '../types/type-descriptor.js';
 import { AckFrontier } from './ack-frontier.js';
-import { BatchCutter, type CutBatch } from './batch-cutter.js';
+import { BatchCutter } from './batch-cutter.js';
 import { BATCH_OVERHEAD_BYTES, batchTargetBytes, shouldCut, shouldDecodeInline, shouldRead } from './batch-policy.js';
+import { ConnectionProgress, type ReceivedSoFar } from './connection-progress.js';
+import type { CutBatch } from './cut-batch.js';
 import { type Decoded, type DecodeMode, DecodePipeline } from './decode-pipeline.js';
 import type { DeliveredMark } from './delivered-mark.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { standbyPositions } from './feedback.js';
+import { HeldWatch } from './held-watch.js';
 import { IdleAck } from './idle-ack.js';
+import { LivenessClock } from './liveness-clock.js';
 import type { OpenStream, StreamReceiver } from './open-stream.js';
 import { stepBackUnit } from './redelivery.js';
 import { RelationRegistry } from './relation-registry.js';
 import type { ResumePosition } from './resume-point.js';
-import { ShutdownProbe } from './shutdown-probe.js';
 import { SHUTDOWN_REPLY_DELAY_MS, ShutdownWatch } from './shutdown-watch.js';
 import { judgeKeepalive, type StopVerdict } from './stop-position.js';
 import type { StreamReporter } from './stream-reporter.js';
 
 /** How long the server may take to end the COPY after we did. */
 const FINISH_TIMEOUT_MS = 2_000;
-/** A consumer that takes nothing for so long may keep a server from shutting down, which is asked so often. */
-const HELD_CHECK_MS = 5_000;
-const LIVENESS_CHECKS_PER_TIMEOUT = 8;
-/** A server that decodes something huge is silent meanwhile; but one that is silent for so long is dead. */
-const MAX_LIVENESS_TIMEOUT_MS = 3_600_000;
-/** A connection on which only keepalives came, for so many times the limit, was a good one. */
-const LONG_LIFE_TIMEOUTS = 4;
 
 /**
  * The receiving half of a stream: takes what the server sends, cuts it into batches, has them decoded and queues them
@@ -87,20 +83,10 @@ export class Intake implements StreamReceiver {
   #endedEarly: { readonly error: unknown } | undefined;
   #shutdown = new ShutdownWatch(0);
   #replyTimer: NodeJS.Timeout | undefined;
-  readonly #shutdownProbe: ShutdownProbe;
-  #heldTimer: NodeJS.Timeout | undefined;
-  /** Since when reading has been held without a break. */
-  #heldSince: number | undefined;
+  readonly #heldWatch: HeldWatch;
 
-  #heardAt = performance.now();
-  /** Doubles with each silence that ends a connection before it got on: the server may be at something large. */
-  #livenessTimeoutMs: number;
-  #attachedAt = 0;
-  #receivedWhenAttached = 0n;
-  #unitsWhenAttached = 0;
-  #changesWhenAttached = 0;
-  #checkedAt = 0;
-  #replyRequested = false;
+  readonly #liveness: LivenessClock;
+  #progress = new ConnectionProgress(this.#receivedSoFar, 0);
   #feedbackTimer: NodeJS.Timeout | undefined;
   #livenessTimer: NodeJS.Timeout | undefined;
   readonly #idleAck: IdleAck | undefined;
@@ -120,8 +106,8 @@ export class Intake implements StreamReceiver {
     this.#reporter = reporter;
     this.#onLost = onLost;
     this.#delivered = delivered;
-    this.#shutdownProbe = new ShutdownProbe(options.connection, (host) => this.#leaveShutdown(host));
-    this.#livenessTimeoutMs = options.livenessTimeoutMs;
+    this.#heldWatch = new HeldWatch(options.connection, (host) => this.#leaveShutdown(host));
+    this.#liveness = new LivenessClock(options.livenessTimeoutMs);
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
     this.pipeline = new DecodePipeline(options, reporter, this.#onDecoded);
     const { beforeIdleAck } = options;
@@ -135,10 +121,6 @@ export class Intake implements StreamReceiver {
 
   get inFlightBytes(): number {
     return this.#inFlightBytes + this.#cutter.pendingBytes;
-  }
-
-  get #livenessIntervalMs(): number {
-    return this.#livenessTimeoutMs / LIVENESS_CHECKS_PER_TIMEOUT;
   }
 
   get inFlightBatches(): number {
@@ -189,28 +171,28 @@ export class Intake implements StreamReceiver {
 
   /** Whether anything came since the connection was made, or it has lived for so long. */
   progressedWithin(longMs: number): boolean {
-    return this.#received > this.#receivedWhenAttached || performance.now() - this.#attachedAt >= longMs;
+    return this.#progress.progressedWithin(longMs, this.#receivedSoFar, performance.now());
+  }
+
+  get #receivedSoFar(): ReceivedSoFar {
+    return { lsn: this.#received, units: this.frontier.nextUnit, changes: this.#changesReceived };
   }
 
   /** The server streams now, from a slot that is confirmed so far. */
   attach(opened: OpenStream): void {
     const { copy, feedbackIntervalMs, walSenderTimeoutMs, confirmedFlushLsn } = opened;
     this.#copy = copy;
-    this.#attachedAt = performance.now();
-    this.#receivedWhenAttached = this.#received;
-    this.#unitsWhenAttached = this.frontier.nextUnit;
-    this.#changesWhenAttached = this.#changesReceived;
+    const now = performance.now();
+    this.#progress = new ConnectionProgress(this.#receivedSoFar, now);
     this.#shutdown = new ShutdownWatch(walSenderTimeoutMs);
     this.#reported = { write: confirmedFlushLsn, flush: confirmedFlushLsn, apply: confirmedFlushLsn };
-    this.#heardAt = performance.now();
+    this.#liveness.start(now);
     // A stream that ends at a position asks where the server is, which may pass that with keepalives alone.
     const ask = this.#options.stopLsn !== undefined;
     this.#feedbackTimer = setInterval(() => this.sendStatus(ask), feedbackIntervalMs);
     if (ask) this.sendStatus(true);
-    this.#checkedAt = this.#heardAt;
-    this.#replyRequested = false;
-    this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#livenessIntervalMs);
-    this.#heldTimer = setInterval(() => this.#checkHeld(), HELD_CHECK_MS);
+    this.#livenessTimer = setInterval(() => this.#checkLiveness(), this.#liveness.intervalMs);
+    this.#heldWatch.start(copy.host);
     const ended = this.#endedEarly;
     this.#endedEarly = undefined;
     if (ended !== undefined) this.onEnd(ended.error);
@@ -230,8 +212,7 @@ export class Intake implements StreamReceiver {
     this.#bytesBefore = this.bytesReceived;
     this.#readsBefore = this.reads;
     this.#copy = undefined;
-    this.#heldSince = undefined;
-    void this.#shutdownProbe.rest();
+    void this.#heldWatch.rest();
     this.#keepalive = 0n;
   }
 
@@ -318,7 +299,7 @@ export class Intake implements StreamReceiver {
     this.#stopTimers();
     for (const cut of this.#undecided.splice(0)) cut.slab.release();
     this.sendStatus(false);
-    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close(), this.#shutdownProbe.rest()]);
+    await Promise.all([this.#copy?.finish(FINISH_TIMEOUT_MS), this.pipeline.close(), this.#heldWatch.rest()]);
   }
 
   learnTypes(types: readonly TypeDescriptor[]): void {
@@ -343,9 +324,8 @@ export class Intake implements StreamReceiver {
   }
 
   onReadEnd(_byteCount: number, drained: boolean, busyMs: number): void {
-    this.#heardAt = performance.now();
-    this.#replyRequested = false;
-    const startedAt = this.#heardAt;
+    const startedAt = performance.now();
+    this.#liveness.heard(startedAt);
     const { commitTimeUs } = this.#cutter;
     if (commitTimeUs !== undefined && commitTimeUs !== this.#lastCommitUs) {
       this.#lastCommitUs = commitTimeUs;
@@ -375,31 +355,17 @@ export class Intake implements StreamReceiver {
       return;
     }
     const reason = this.#endReason(error);
-    if (this.#gotOn) {
-      this.#livenessTimeoutMs = this.#options.livenessTimeoutMs;
-    } else if (reason instanceof TimeoutError) {
-      this.#livenessTimeoutMs = Math.min(this.#livenessTimeoutMs * 2, MAX_LIVENESS_TIMEOUT_MS);
-    }
+    const gotOn = this.#progress.gotOn(this.#receivedSoFar, this.#liveness.timeoutMs, performance.now());
+    this.#liveness.connectionEnded({ gotOn, timedOut: reason instanceof TimeoutError });
     if (!this.#onLost(reason)) this.end(reason);
     else this.#suspend();
-  }
-
-  /**
-   * Whether the connection brought the stream on. Keepalives say that the server reads WAL, which it does also before it
-   * falls silent over something large: alone they count only when they went on for long.
-   */
-  get #gotOn(): boolean {
-    if (this.frontier.nextUnit > this.#unitsWhenAttached || this.#changesReceived > this.#changesWhenAttached)
-      return true;
-    const livedMs = performance.now() - this.#attachedAt;
-    return this.#received > this.#receivedWhenAttached && livedMs > LONG_LIFE_TIMEOUTS * this.#livenessTimeoutMs;
   }
 
   /** Without them a process whose stream has ended can exit. */
   #stopTimers(): void {
     clearInterval(this.#feedbackTimer);
     clearInterval(this.#livenessTimer);
-    clearInterval(this.#heldTimer);
+    this.#heldWatch.stop();
     clearTimeout(this.#replyTimer);
     this.#replyTimer = undefined;
   }
@@ -472,16 +438,6 @@ export class Intake implements StreamReceiver {
     this.onEnd(new ConnectionError(message, { host, phase: 'streaming' }));
   }
 
-  #checkHeld(): void {
-    const copy = this.#copy;
-    if (copy === undefined || this.#stopped) return;
-    if (this.#heldSince !== undefined && performance.now() - this.#heldSince >= HELD_CHECK_MS) {
-      this.#shutdownProbe.ask(copy.host);
-    } else {
-      void this.#shutdownProbe.rest();
-    }
-  }
-
   /** The end comes after the last batch, which may still be with a worker. */
   #endWhenDecoded(): void {
     if (this.#pendingEnd !== undefined && this.#batchesAhead === this.queue.length) {
@@ -492,6 +448,7 @@ export class Intake implements StreamReceiver {
   #stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#heldWatch.stop();
     this.#cut();
     this.#copy?.hold();
   }
@@ -541,39 +498,28 @@ export class Intake implements StreamReceiver {
     if (shouldRead(this.inFlightBytes, this.#options.maxInFlightBytes, !copy.held)) {
       if (copy.held) {
         copy.release();
-        this.#heldSince = undefined;
-        this.#heardAt = performance.now();
+        this.#heldWatch.release();
+        this.#liveness.readOn(performance.now());
       }
     } else {
       copy.hold();
-      this.#heldSince ??= performance.now();
+      this.#heldWatch.hold();
     }
   }
 
   #checkLiveness(): void {
     const copy = this.#copy;
     if (copy === undefined || this.#stopped) return;
-    const now = performance.now();
-    // The clock stands still while nothing is read on purpose, and while nothing can be.
-    if (copy.held) this.#heardAt = now;
-    else this.#heardAt += deafMs(now - Math.max(this.#checkedAt, this.#heardAt), this.#livenessIntervalMs);
-    this.#checkedAt = now;
-    const timeoutMs = this.#livenessTimeoutMs;
-    const silentMs = now - this.#heardAt;
-    const verdict = judgeLiveness({ silentMs, timeoutMs, replyRequested: this.#replyRequested });
+    const verdict = this.#liveness.check(performance.now(), copy.held);
     if (verdict === 'ask') {
-      this.#replyRequested = true;
       this.sendStatus(true);
     } else if (verdict === 'lost') {
       const { host } = copy;
+      const { timeoutMs } = this.#liveness;
       copy.destroy();
       this.onEnd(
         new TimeoutError(`${host} has said nothing for ${timeoutMs} ms`, { host, phase: 'streaming', timeoutMs }),
       );
     }
   }
-}
-
-function maxLsn(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

@@ -4,7 +4,7 @@ import { STREAMED_XID_BYTES } from '../pgoutput/stream-message.js';
 import type { OpenTransaction } from '../pgoutput/transaction-context.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
-import type { CutBatch } from './batch-cutter.js';
+import type { CutBatch } from './cut-batch.js';
 
 /** A pgoutput message as the server sent it. */
 export interface RawMessage {

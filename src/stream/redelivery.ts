@@ -1,6 +1,7 @@
 import { MessageTag } from '../pgoutput/message-tag.js';
 import type { OpenTransaction } from '../pgoutput/transaction-context.js';
 import type { AckFrontier } from './ack-frontier.js';
+import type { StreamedUnits } from './streamed-units.js';
 import { type TransactionPart, TransactionReplay } from './transaction-replay.js';
 
 /** What the consumer was given when the connection was lost. */
@@ -39,16 +40,11 @@ export class Redelivery {
   readonly #frontier: AckFrontier;
   readonly #units: number;
   readonly #part: TransactionReplay | undefined;
-  /** The unit that each streamed transaction ended. */
-  readonly #streamedUnits: ReadonlyMap<number, number>;
+  readonly #streamedUnits: StreamedUnits;
   #fate: Fate = 'new';
   #inPart = false;
 
-  constructor(
-    { units, part }: Pick<Delivered, 'units' | 'part'>,
-    frontier: AckFrontier,
-    streamedUnits: ReadonlyMap<number, number>,
-  ) {
+  constructor({ units, part }: Pick<Delivered, 'units' | 'part'>, frontier: AckFrontier, streamedUnits: StreamedUnits) {
     this.#frontier = frontier;
     this.#units = units;
     this.#part = part === undefined ? undefined : TransactionReplay.from({ ...part });
@@ -104,8 +100,8 @@ export class Redelivery {
         return this.#fateOf(nextUnit);
       case MessageTag.streamStart:
       case MessageTag.streamAbort: {
-        const unit = end - start < XID_END ? undefined : this.#streamedUnits.get(bytes.readUInt32BE(start + 1));
-        return unit !== undefined && this.#frontier.isFinished(unit) ? 'pass' : this.#fateOf(this.#units);
+        const isFinished = end - start >= XID_END && this.#streamedUnits.isFinished(bytes.readUInt32BE(start + 1));
+        return isFinished ? 'pass' : this.#fateOf(this.#units);
       }
       default:
         return 'new';

@@ -1,5 +1,5 @@
 import { SlotError } from '../errors.js';
-import { Lsn } from '../lsn.js';
+import { Lsn, maxLsn } from '../lsn.js';
 import type { TimelineSwitch } from '../protocol/timeline-history.js';
 
 /** How far a stream has come. */
@@ -43,7 +43,7 @@ export function judgeResume(point: ResumePoint, found: FoundSystem, slotName: st
   }
   const received = furthestReceived(point);
   if (found.timeline === point.timeline) {
-    const wanted = laterOf(received, point.lsn);
+    const wanted = maxLsn(received, point.lsn);
     if (found.inRecovery || found.walEnd >= wanted) return undefined;
     return mismatch(
       slotName,
@@ -76,10 +76,6 @@ export function resumeLsn(point: ResumePoint, found: FoundSystem): bigint {
 /** Of the transactions that were received, whole and half. The record of the latter ends after its LSN. */
 function furthestReceived({ receivedLsn, partLsn }: ResumePoint): bigint {
   return partLsn === undefined || partLsn < receivedLsn ? receivedLsn : partLsn + 1n;
-}
-
-function laterOf(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }
 
 function leftAt(point: ResumePoint, found: FoundSystem): bigint | undefined {

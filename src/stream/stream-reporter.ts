@@ -4,7 +4,7 @@ import { Lsn } from '../lsn.js';
 import type { StreamLogger } from '../options.js';
 import type { BatchFailure } from '../threads/decode-pool.js';
 import type { InvalidRows } from '../threads/decode-task.js';
-import type { CutBatch } from './batch-cutter.js';
+import type { CutBatch } from './cut-batch.js';
 import type { OpenStream } from './open-stream.js';
 import {
   type Acknowledged,

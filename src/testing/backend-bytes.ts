@@ -73,6 +73,8 @@ export interface Report {
   readonly detail?: string;
 }
 
+export const QUERY_CANCELED: Report = { sqlState: '57014', message: 'canceling statement due to user request' };
+
 export function errorResponse(report: Report, severity: 'ERROR' | 'FATAL' = 'ERROR'): Buffer {
   return reportMessage('E', severity, report);
 }

@@ -1,3 +1,5 @@
+import type { ScriptStep } from './script-step.js';
+
 /**
  * One thing that a fake sender does after BASE_BACKUP, told apart by `kind`; when there is none left it is ready for the
  * next command.
@@ -11,10 +13,8 @@
  */
 export type BackupStep =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | { readonly kind: 'copyData'; readonly payload: Uint8Array }
-  | { readonly kind: 'pause'; readonly ms: number }
-  | { readonly kind: 'notice' | 'error'; readonly sqlState: string; readonly message: string }
-  | { readonly kind: 'cut' | 'stall' | 'freeze' };
+  | ScriptStep
+  | { readonly kind: 'error'; readonly sqlState: string; readonly message: string };
 
 /** A BASE_BACKUP that the sender was asked for. */
 export interface BackupRequest {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { crc32c } from '@node-rs/crc32';
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 import { Lsn } from '../lsn.js';
 import { COPY_DONE, COPY_OUT, commandComplete, resultMessages } from './backend-bytes.js';
 import type { BackupRequest, BackupSource, BackupStep } from './backup-step.js';
@@ -314,8 +314,4 @@ function segmentName(timeline: number, segment: bigint, segmentBytes: number): s
   const perId = 0x1_0000_0000n / BigInt(segmentBytes);
   const parts = [BigInt(timeline), segment / perId, segment % perId];
   return parts.map((part) => part.toString(16).toUpperCase().padStart(8, '0')).join('');
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

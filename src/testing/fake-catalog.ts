@@ -172,6 +172,10 @@ export function slotDoesNotExist(name: string): Report {
   return { sqlState: '42704', message: `replication slot "${name}" does not exist` };
 }
 
+export function slotIsActive(name: string, pid: number): Report {
+  return { sqlState: '55006', message: `replication slot "${name}" is active for PID ${pid}` };
+}
+
 function literal(pattern: RegExp, sql: string): string {
   return (pattern.exec(sql)?.[1] ?? '').replaceAll("''", "'");
 }

@@ -7,14 +7,15 @@ import { ConfigurationError, ProtocolError } from '../errors.js';
 import { parseRecording } from '../protocol/recording.js';
 import { formatServerVersion } from '../protocol/server-version.js';
 import type { Report } from './backend-bytes.js';
-import { slotDoesNotExist } from './fake-catalog.js';
+import { slotDoesNotExist, slotIsActive } from './fake-catalog.js';
 import { FakeSlot } from './fake-slot.js';
 import type { Fault } from './fault.js';
 import { FaultPlan } from './fault-plan.js';
 import { RecordedWal, type ReplayPace } from './recorded-wal.js';
 import type { ReplicationCommand } from './replication-command.js';
 import { type FakeWalSenderOptions, type ResolvedSenderOptions, resolveSenderOptions } from './sender-options.js';
-import { type Feedback, SenderSession, type SenderState, slotIsActive } from './sender-session.js';
+import { SenderSession, type SenderState } from './sender-session.js';
+import type { Feedback } from './sent-stream.js';
 
 const FIRST_PROCESS_ID = 1000;
 /** The oldest are dropped beyond. */

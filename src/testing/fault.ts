@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 import { COPY_DATA, FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
 import { XLOG_DATA_HEADER_BYTES } from '../protocol/replication-message.js';
 
@@ -83,7 +83,7 @@ export type StopFault = Extract<ByteFault, { kind: 'cut' | 'stall' | 'freeze' }>
 const SQL_STATE = /^[0-9A-Z]{5}$/;
 const MAX_LENGTH = 0xffff_ffff;
 
-/** {@link ConfigurationError} names the field at fault. */
+/** ConfigurationError names the field at fault. */
 export function checkFault(fault: Fault): void {
   if (typeof fault !== 'object' || fault === null) throw wrong('fault', 'must be an object with a kind');
   switch (fault.kind) {
@@ -201,8 +201,4 @@ function columnLengthAt(frame: Buffer, column: number): number {
     at += hasLength ? 5 + frame.readUInt32BE(at + 1) : 1;
   }
   throw wrong('fault.column', `${column} has no length in this message of ${count} columns`);
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

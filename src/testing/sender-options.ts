@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { refuseUnknown, wrong } from '../errors/option-checks.js';
 import { Lsn } from '../lsn.js';
 import type { FakeResult } from './backend-bytes.js';
 import type { BackupScript, BackupSource } from './backup-step.js';
@@ -104,12 +104,10 @@ const DEFAULT_SOCKET_PORT = 5432;
 /** Where the WAL of a script begins: 0/0 would mean no position. */
 const SCRIPT_START_LSN = Lsn.parse('0/1000000');
 
-/** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
+/** Checks and completes what the user gave; ConfigurationError names the option at fault. */
 export function resolveSenderOptions(options: FakeWalSenderOptions): ResolvedSenderOptions {
   if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
-  for (const name of Object.keys(options)) {
-    if (!KNOWN_OPTIONS.has(name)) throw wrong(name, `is no option; there are ${[...KNOWN_OPTIONS].join(', ')}`);
-  }
+  refuseUnknown(options, KNOWN_OPTIONS, '');
   const { socketDirectory, auth = 'trust', password, tls, serverVersion = '18.4', timeline = 1 } = options;
   const { port = socketDirectory === undefined ? 0 : DEFAULT_SOCKET_PORT } = options;
   if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw wrong('port', 'must be a whole number up to 65535');
@@ -168,8 +166,4 @@ function backupFrom(backup: BackupSource | BackupScript | undefined): BackupSour
 
 function isListOf(value: unknown, fits: (item: unknown) => boolean): boolean {
   return Array.isArray(value) && value.every(fits);
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 import type { DeleteMessage, InsertMessage, UpdateMessage } from '../pgoutput/pgoutput-message.js';
 import type { Relation, RelationColumn, ReplicaIdentity } from '../pgoutput/relation.js';
 import { type Tuple, TupleValue } from '../pgoutput/tuple-value.js';
@@ -153,8 +153,4 @@ function serverText(value: Exclude<TapeValue, null | TupleValue>, column: string
     default:
       throw wrong(`row.${column}`, 'has no text');
   }
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

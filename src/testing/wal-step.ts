@@ -1,4 +1,5 @@
 import type { XLogDataHeader } from '../protocol/replication-message.js';
+import type { ScriptStep } from './script-step.js';
 
 /**
  * One thing that a fake sender does after START_REPLICATION, told apart by `kind`:
@@ -16,12 +17,10 @@ import type { XLogDataHeader } from '../protocol/replication-message.js';
 export type WalStep =
   | WalDataStep
   | KeepaliveStep
-  | { readonly kind: 'copyData'; readonly payload: Uint8Array }
   | BytesStep
-  | { readonly kind: 'pause'; readonly ms: number }
-  | { readonly kind: 'notice' | 'error'; readonly sqlState: string; readonly message: string }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'cut' | 'stall' | 'freeze' };
+  | ScriptStep
+  | { readonly kind: 'error'; readonly sqlState: string; readonly message: string }
+  | { readonly kind: 'end' };
 
 /** An XLogData message. */
 export interface WalDataStep {

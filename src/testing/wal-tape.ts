@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { wrong } from '../errors/option-checks.js';
 import { Lsn } from '../lsn.js';
 import { timestampFromUnixMs } from '../protocol/timestamp.js';
 import type { TapeChange } from './tape-change.js';
@@ -307,8 +307,4 @@ function commitSteps(
 
 function isLarge({ large = false }: TransactionOptions): boolean {
   return large;
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

@@ -2,6 +2,7 @@ import { ConfigurationError } from '../errors.js';
 import type { RowEvent } from '../pgoutput/event.js';
 import type { AnyTables } from '../pgoutput/table-types.js';
 import type { TransformSource } from './decode-task.js';
+import { importUserModule } from './user-module.js';
 
 /**
  * A user's function that runs in the workers on each row change: what it returns is delivered as `event.value`,
@@ -19,20 +20,11 @@ export type BatchTransform<Tables extends object = AnyTables> = (
 
 /** Loads the user's module; {@link ConfigurationError} when it is missing, fails or exports no such function. */
 export async function loadTransform(source: TransformSource): Promise<ChangeTransform | BatchTransform> {
-  let module: Record<string, unknown>;
-  try {
-    module = await import(source.moduleUrl);
-  } catch (cause) {
-    throw new ConfigurationError(`the transform module ${source.moduleUrl} cannot be loaded`, {
-      option: 'transform.module',
-      cause,
-    });
-  }
+  const name = `the transform module ${source.moduleUrl}`;
+  const module = await importUserModule(source.moduleUrl, name, 'transform.module');
   const exported = module[source.exportName];
   if (typeof exported !== 'function') {
-    throw new ConfigurationError(`the transform module ${source.moduleUrl} has no function '${source.exportName}'`, {
-      option: 'transform.export',
-    });
+    throw new ConfigurationError(`${name} has no function '${source.exportName}'`, { option: 'transform.export' });
   }
   return exported as ChangeTransform | BatchTransform;
 }

@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../errors.js';
 import { type ModuleSource, type TypeRulesSource, typeRulesOf } from '../types/type-options.js';
 import type { TypeRules } from '../types/type-rules.js';
+import { importUserModule } from './user-module.js';
 import { packValue, unpackValue } from './value-codec.js';
 
 /** Sources of the modules that rules call. */
@@ -29,13 +30,8 @@ function unpack(packed: Buffer): unknown {
 }
 
 async function loadPacker({ moduleUrl, exportName }: ModuleSource, key: string): Promise<(text: string) => Uint8Array> {
-  let module: Record<string, unknown>;
-  try {
-    module = await import(moduleUrl);
-  } catch (cause) {
-    const option = `types.overrides.${key}.module`;
-    throw new ConfigurationError(`the module ${moduleUrl} of ${option} cannot be loaded`, { option, cause });
-  }
+  const option = `types.overrides.${key}.module`;
+  const module = await importUserModule(moduleUrl, `the module ${moduleUrl} of ${option}`, option);
   const parse = module[exportName];
   if (typeof parse !== 'function') {
     const option = `types.overrides.${key}.export`;

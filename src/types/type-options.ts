@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.js';
+import { refuseUnknown, wrong } from '../errors/option-checks.js';
 import { type DeferredParsers, type TypeRule, TypeRules, type TypesMode } from './type-rules.js';
 
 /** A parser that runs in the workers. */
@@ -69,6 +69,9 @@ const SQL_NAMES: Readonly<Record<string, string>> = {
   'time without time zone': 'time',
 };
 
+const KNOWN_OPTIONS = new Set(['mode', 'overrides']);
+const KNOWN_MODULE_OPTIONS = new Set(['module', 'export']);
+
 /** What the option `types` asks of the rest of the options. */
 export interface TypesContext {
   readonly binary: boolean;
@@ -77,17 +80,13 @@ export interface TypesContext {
   readonly moduleUrl: (module: string | URL, option: string) => string;
 }
 
-/** Checks and completes the option `types`; {@link ConfigurationError} names what is wrong. */
+/** Checks and completes the option `types`; ConfigurationError names what is wrong. */
 export function resolveTypes(types: TypesMode | TypesOptions | undefined, context: TypesContext): ResolvedTypes {
   const given: TypesOptions = typeof types === 'string' || types === undefined ? { mode: types } : types;
   if (typeof given !== 'object' || given === null) {
     throw wrong('types', `must be ${MODES_LISTED}, or an object with mode and overrides`);
   }
-  for (const name of Object.keys(given)) {
-    if (name !== 'mode' && name !== 'overrides') {
-      throw wrong(`types.${name}`, 'is no option; there are mode, overrides');
-    }
-  }
+  refuseUnknown(given, KNOWN_OPTIONS, 'types.');
   const { mode = 'lossless' } = given;
   const modeOption = typeof types === 'object' ? 'types.mode' : 'types';
   if (!MODES.includes(mode)) throw wrong(modeOption, `must be ${MODES_LISTED}`);
@@ -126,11 +125,7 @@ function sourceFrom(override: unknown, option: string, context: TypesContext): O
   if (typeof override !== 'object' || override === null) {
     throw wrong(option, `must be ${MODES_LISTED}, a function, or an object with a module`);
   }
-  for (const name of Object.keys(override)) {
-    if (name !== 'module' && name !== 'export') {
-      throw wrong(`${option}.${name}`, 'is no option; there are module, export');
-    }
-  }
+  refuseUnknown(override, KNOWN_MODULE_OPTIONS, `${option}.`);
   const { module, export: exportName = 'default' } = override as TypeParserModule;
   if (typeof exportName !== 'string' || exportName === '') {
     throw wrong(`${option}.export`, 'must be the name of a function');
@@ -153,8 +148,4 @@ export function typeRulesOf(
 
 function notLoaded(): never {
   throw new TypeError('modules of types are called in the workers only');
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

@@ -12,6 +12,7 @@ import {
 import type { ServerFacts } from '../../src/catalog/preflight-facts.js';
 import { AuthenticationError, ConfigurationError, SlotError } from '../../src/errors.js';
 import { resolvePgoutputOptions } from '../../src/protocol/commands.js';
+import { HEALTHY_SLOT } from '../support/healthy-slot.js';
 
 const SERVER: ServerFacts = {
   serverVersion: 180_004,
@@ -30,27 +31,6 @@ const SERVER: ServerFacts = {
   walSendersInUse: 1,
   maxReplicationSlots: 10,
   replicationSlotsInUse: 1,
-};
-
-const SLOT: SlotInfo = {
-  name: 's',
-  plugin: 'pgoutput',
-  slotType: 'logical',
-  database: 'shop',
-  temporary: false,
-  active: false,
-  activePid: undefined,
-  restartLsn: 0x100n,
-  confirmedFlushLsn: 0x200n,
-  walStatus: 'reserved',
-  safeWalSize: undefined,
-  twoPhase: false,
-  conflicting: false,
-  invalidationReason: undefined,
-  failover: false,
-  synced: false,
-  inactiveSince: undefined,
-  retainedBytes: 0n,
 };
 
 const WANTED: WantedSlot = { name: 's', create: 'never', temporary: false, failover: false, twoPhase: false };
@@ -72,7 +52,7 @@ interface Given {
 function judged(given: Given): Finding[] {
   const facts: PreflightFacts = {
     server: { ...SERVER, ...given.server },
-    slot: given.slot === 'none' ? undefined : { ...SLOT, ...given.slot },
+    slot: given.slot === 'none' ? undefined : { ...HEALTHY_SLOT, ...given.slot },
     publications: [{ name: 'p', tableCount: 1 }],
     unidentifiedTables: [],
     unidentifiedTableCount: 0,

@@ -3,7 +3,6 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { encryptionPlan, matchesSessionAttrs, worthOtherEncryption } from '../../src/connection/connect.js';
 import { resolveConnectionConfig } from '../../src/connection/connection-config.js';
-import { parseServerVersion } from '../../src/connection/server-version.js';
 import { startupParameters } from '../../src/connection/session-start.js';
 import {
   AuthenticationError,
@@ -323,14 +322,6 @@ test('policies of encryption', () => {
   assert.ok(worthOtherEncryption(new AuthenticationError('', { method: 'none', sqlState: '28000' })));
   assert.ok(!worthOtherEncryption(new AuthenticationError('', { method: 'md5', sqlState: '28P01' })));
   assert.ok(!worthOtherEncryption(new ConnectionError('', { host: 'h', phase: 'connect' })));
-});
-
-test('server versions', () => {
-  assert.equal(parseServerVersion('18.4'), 180004);
-  assert.equal(parseServerVersion('17.10 (Debian 17.10-1.pgdg)'), 170010);
-  assert.equal(parseServerVersion('19devel'), 190000);
-  assert.equal(parseServerVersion('18beta1'), 180000);
-  assert.throws(() => parseServerVersion('CockroachDB'), ProtocolError);
 });
 
 async function freePort(): Promise<number> {

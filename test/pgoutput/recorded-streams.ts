@@ -26,7 +26,7 @@ const TIMEOUT_MS = 60_000;
 /** Rows of about a kibibyte that exceed logical_decoding_work_mem. */
 const MANY = 80;
 
-export const RECORDING_SETTINGS = { logical_decoding_work_mem: '64kB', autovacuum: 'off' } as const;
+export const RECORDING_SETTINGS = { logical_decoding_work_mem: '64kB' } as const;
 
 /** For a server with {@link RECORDING_SETTINGS}. */
 export async function recordStreams(server: EmbeddedServer): Promise<RecordedStream[]> {

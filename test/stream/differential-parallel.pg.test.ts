@@ -66,7 +66,7 @@ class OrderCheck {
 }
 
 describe(`PostgreSQL ${PG_MAJOR}: many batches in several workers stay in order`, () => {
-  const server = sharedServer({ settings: { autovacuum: 'off' } });
+  const server = sharedServer();
   const slots = ['rows', 'transformed', 'slow'];
   let commits = 0;
   let stopLsn = 0n;

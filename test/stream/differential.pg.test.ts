@@ -84,7 +84,7 @@ async function byPolling(stream: WalStream): Promise<Comparable[]> {
 
 describe(`PostgreSQL ${PG_MAJOR}: every event of a mixed, concurrent workload, compared with another decoder`, () => {
   const server = sharedServer({
-    settings: { autovacuum: 'off', deadlock_timeout: '30ms', logical_decoding_work_mem: '64kB' },
+    settings: { deadlock_timeout: '30ms', logical_decoding_work_mem: '64kB' },
   });
   let report: WorkloadReport;
   let messages: Awaited<ReturnType<typeof peekMessages>>;

@@ -13,7 +13,7 @@ import {
 import { PG_MAJOR, sharedServer } from '../support/server.js';
 import { failure, Source } from './source.js';
 
-const server = sharedServer({ settings: { autovacuum: 'off', logical_decoding_work_mem: '64kB' } });
+const server = sharedServer({ settings: { logical_decoding_work_mem: '64kB' } });
 const MIB = 1024 * 1024;
 const SIZE = 100_000_000;
 /** Longest text that a JavaScript string takes, and more than it. */

@@ -41,7 +41,7 @@ const WAYS: readonly Way[] = [
 ];
 
 /** A server that streams transactions as soon as it may: {@link Scenarios} need these settings. */
-export const SCENARIO_SETTINGS = { autovacuum: 'off', logical_decoding_work_mem: '64kB' };
+export const SCENARIO_SETTINGS = { logical_decoding_work_mem: '64kB' };
 
 /** More than logical_decoding_work_mem in a transaction, to have it streamed by a server that cannot be told to. */
 export const FILLER = "SELECT pg_logical_emit_message(true, 'filler', repeat('f', 70000))";

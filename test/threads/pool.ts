@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import type { WalEvent } from '../../src/pgoutput/event.js';
 import { WalBatch } from '../../src/pgoutput/wal-batch.js';
-import type { CutBatch } from '../../src/stream/batch-cutter.js';
+import type { CutBatch } from '../../src/stream/cut-batch.js';
 import { DecodePool, type DecodePoolOptions, type PooledBatch } from '../../src/threads/decode-pool.js';
 import type { DecodeTask, TransformSource } from '../../src/threads/decode-task.js';
 import { unpackValue } from '../../src/threads/value-codec.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { ConfigurationError, WorkerError } from '../../src/errors.js';
 import type { WalEvent } from '../../src/pgoutput/event.js';
-import type { CutBatch } from '../../src/stream/batch-cutter.js';
+import type { CutBatch } from '../../src/stream/cut-batch.js';
 import type { TransformSource } from '../../src/threads/decode-task.js';
 import { UNCHANGED } from '../../src/types/unchanged.js';
 import { cutStream } from '../pgoutput/batches.js';

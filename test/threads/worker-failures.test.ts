@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../src/errors.js';
-import type { CutBatch } from '../../src/stream/batch-cutter.js';
+import type { CutBatch } from '../../src/stream/cut-batch.js';
 import type { DecodePool } from '../../src/threads/decode-pool.js';
 import { eventsOfReply, noteBatches, openPool, taskFor, transformOf } from './pool.js';
 import { ATTEMPTS, ENDED, FAILURES, HEARTBEATS, REPORT_WORDS, SEEN } from './transforms/misbehaving.js';

@@ -51,7 +51,8 @@ export interface DoctorServerFacts {
 }
 
 const ROUND_TRIPS = 5;
-const QUERY_TIMEOUT_MS = 10_000;
+/** Bound on each question. */
+const QUERY_OPTIONS = { timeoutMs: 10_000 };
 
 /** Reads and measures it all, on a session for SQL and, where one can be made, on a replication connection. */
 export async function readDoctorFacts(
@@ -59,11 +60,10 @@ export async function readDoctorFacts(
   config: ConnectionConfig,
   request: DoctorRequest,
 ): Promise<DoctorFacts> {
-  const timeout = { timeoutMs: QUERY_TIMEOUT_MS };
   const server = await readServer(session);
-  const slots = await listSlots(session, timeout);
+  const slots = await listSlots(session, QUERY_OPTIONS);
   const publications =
-    request.publication ?? (await listPublications(session, timeout)).map((publication) => publication.name);
+    request.publication ?? (await listPublications(session, QUERY_OPTIONS)).map((publication) => publication.name);
   const wanted = {
     ...(request.slot !== undefined && {
       slot: { name: request.slot, create: 'never', temporary: false, failover: false, twoPhase: false } as const,
@@ -77,11 +77,11 @@ export async function readDoctorFacts(
     replication = await ReplicationConnection.connect(config, { mode: 'logical' });
   } catch (error) {
     // What an ordinary session can tell is told all the same; that it is one is known.
-    const findings = (await preflight(session, wanted, timeout)).filter(({ check }) => check !== 'pooler');
+    const findings = (await preflight(session, wanted, QUERY_OPTIONS)).filter(({ check }) => check !== 'pooler');
     return { ...common, findings, replicationFailure: error instanceof Error ? error.message : String(error) };
   }
   await using _ = replication;
-  return { ...common, findings: await preflight(replication, wanted, timeout), replicationFailure: undefined };
+  return { ...common, findings: await preflight(replication, wanted, QUERY_OPTIONS), replicationFailure: undefined };
 }
 
 const SERVER_QUERY = `SELECT current_database(), current_user, current_setting('wal_level'),
@@ -90,8 +90,7 @@ const SERVER_QUERY = `SELECT current_database(), current_user, current_setting('
   (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')`;
 
 async function readServer(session: ReplicationConnection): Promise<DoctorServerFacts> {
-  const timeout = { timeoutMs: QUERY_TIMEOUT_MS };
-  const [result] = await session.query(SERVER_QUERY, timeout);
+  const [result] = await session.query(SERVER_QUERY, QUERY_OPTIONS);
   const [database, role, walLevel, senders, sendersInUse, slots, keepSize] = (result?.rows[0] ?? []).map(String);
   const { serverVersion, host, encrypted } = session;
   return {
@@ -117,9 +116,7 @@ async function measureClock(
   for (let trip = 0; trip < ROUND_TRIPS; trip++) {
     const sentAt = Date.now();
     const startedAt = performance.now();
-    const [result] = await session.query('SELECT extract(epoch FROM clock_timestamp()) * 1000', {
-      timeoutMs: QUERY_TIMEOUT_MS,
-    });
+    const [result] = await session.query('SELECT extract(epoch FROM clock_timestamp()) * 1000', QUERY_OPTIONS);
     const tookMs = performance.now() - startedAt;
     trips.push({ tookMs, clockAheadMs: Number(result?.rows[0]?.[0]) - (sentAt + tookMs / 2) });
   }

@@ -96,7 +96,7 @@ function judgeClock({ clockAheadMs, roundTripMs }: DoctorServerFacts): Diagnosis
 }
 
 /** What a stream's own start says of the server itself. */
-const SET_UP_CHECKS: readonly CheckName[] = ['pooler', 'privilege', 'wal-level', 'standby', 'options'];
+const SET_UP_CHECKS: readonly CheckName[] = ['privilege', 'wal-level', 'standby', 'options'];
 
 function judgeReplicationConnection({ replicationFailure, findings }: DoctorFacts): Diagnosis {
   if (replicationFailure !== undefined) {
@@ -108,21 +108,18 @@ function judgeReplicationConnection({ replicationFailure, findings }: DoctorFact
         'a role with REPLICATION, a line for it in pg_hba.conf, no pooler in between, a free one of max_wal_senders',
     };
   }
-  if (findings.some(({ check }) => check === 'pooler')) return fromFinding(firstOf(findings, 'pooler'));
+  const pooler = findings.find(({ check }) => check === 'pooler');
+  if (pooler !== undefined) return fromFinding(pooler);
   return ok('replication-connection', 'replication connections come to the server itself');
 }
 
 function judgeSetUp({ findings, server }: DoctorFacts): Diagnosis[] {
-  const found = findings.filter(({ check }) => SET_UP_CHECKS.includes(check) && check !== 'pooler');
+  const found = findings.filter(({ check }) => SET_UP_CHECKS.includes(check)).map(fromFinding);
   const good = [
-    ...(findings.some(({ check }) => check === 'wal-level')
-      ? []
-      : [ok('wal-level', `wal_level is ${server.walLevel}`)]),
-    ...(findings.some(({ check }) => check === 'privilege')
-      ? []
-      : [ok('privilege', `role ${server.role} may replicate`)]),
+    ok('wal-level', `wal_level is ${server.walLevel}`),
+    ok('privilege', `role ${server.role} may replicate`),
   ];
-  return [...good, ...found.map(fromFinding)];
+  return [...good.filter(({ check }) => !found.some((bad) => bad.check === check)), ...found];
 }
 
 function judgeSenders({ maxWalSenders, walSendersInUse }: DoctorServerFacts): Diagnosis {
@@ -225,12 +222,6 @@ function since({ inactiveSince }: SlotInfo): string {
 function fromFinding({ severity, check, message, remedy }: Pick<Finding, 'severity' | 'check' | 'message' | 'remedy'>) {
   const status = severity === 'error' ? 'problem' : 'warning';
   return { status, check, message, ...(remedy !== undefined && { remedy }) } satisfies Diagnosis;
-}
-
-function firstOf(findings: readonly Finding[], check: CheckName): Finding {
-  const found = findings.find((one) => one.check === check);
-  if (found === undefined) throw new TypeError(`there is no finding ${check}`);
-  return found;
 }
 
 function ok(check: string, message: string): Diagnosis {

@@ -6,7 +6,8 @@ import type { DoctorFacts, DoctorServerFacts } from '../../../src/cli/doctor/doc
 import { judgeFacts, judgeWithoutConnection } from '../../../src/cli/doctor/judge-facts.js';
 import { paletteFor } from '../../../src/cli/palette.js';
 import { AuthenticationError, ConnectionError } from '../../../src/errors.js';
-import type { CheckName, Finding, SlotInfo } from '../../../src/index.js';
+import type { CheckName, Finding } from '../../../src/index.js';
+import { HEALTHY_SLOT } from '../../support/healthy-slot.js';
 
 const GIBIBYTE = 1024n ** 3n;
 
@@ -23,27 +24,6 @@ const SERVER: DoctorServerFacts = {
   maxSlotWalKeepSizeMb: -1,
   roundTripMs: 1,
   clockAheadMs: 3,
-};
-
-const SLOT: SlotInfo = {
-  name: 's',
-  plugin: 'pgoutput',
-  slotType: 'logical',
-  database: 'shop',
-  temporary: false,
-  active: false,
-  activePid: undefined,
-  restartLsn: 0x100n,
-  confirmedFlushLsn: 0x200n,
-  walStatus: 'reserved',
-  safeWalSize: undefined,
-  twoPhase: false,
-  conflicting: false,
-  invalidationReason: undefined,
-  failover: false,
-  synced: false,
-  inactiveSince: undefined,
-  retainedBytes: 0n,
 };
 
 type Given = Partial<Omit<DoctorFacts, 'server'>> & { readonly server?: Partial<DoctorServerFacts> };
@@ -80,7 +60,10 @@ function finding(check: CheckName, severity: Finding['severity'] = 'error', reme
 }
 
 test('all is well, and everything is said to have been looked at', () => {
-  const diagnoses = judged({ wantedSlot: 's', slots: [{ ...SLOT, active: true, retainedBytes: 5n * GIBIBYTE }] });
+  const diagnoses = judged({
+    wantedSlot: 's',
+    slots: [{ ...HEALTHY_SLOT, active: true, retainedBytes: 5n * GIBIBYTE }],
+  });
   assert.deepEqual(
     diagnoses.map(({ status, check }) => [status, check]),
     [
@@ -123,7 +106,7 @@ describe('one thing is not well', () => {
     ['no slot left', { server: { maxReplicationSlots: 0 } }, 'problem', 'replication-slots', /0 of 0.*= 10/s],
     [
       'no slot left, and none needed',
-      { server: { maxReplicationSlots: 1 }, slots: [SLOT], wantedSlot: 's' },
+      { server: { maxReplicationSlots: 1 }, slots: [HEALTHY_SLOT], wantedSlot: 's' },
       'warning',
       'replication-slots',
       /0 of 1/,
@@ -134,7 +117,7 @@ describe('one thing is not well', () => {
     ['the slot', { findings: [finding('slot-missing')], wantedSlot: 's' }, 'problem', 'slot-missing', /about/],
     [
       'a lost slot',
-      { slots: [{ ...SLOT, invalidationReason: 'wal_removed', walStatus: 'lost' }] },
+      { slots: [{ ...HEALTHY_SLOT, invalidationReason: 'wal_removed', walStatus: 'lost' }] },
       'warning',
       'slot-lost',
       /wal_removed.*pg_drop_replication_slot\('s'\)/s,
@@ -142,7 +125,7 @@ describe('one thing is not well', () => {
     [
       'the wanted slot is lost: once is enough',
       {
-        slots: [{ ...SLOT, invalidationReason: 'wal_removed', walStatus: 'lost' }],
+        slots: [{ ...HEALTHY_SLOT, invalidationReason: 'wal_removed', walStatus: 'lost' }],
         findings: [finding('slot-invalidated')],
         wantedSlot: 's',
       },
@@ -152,21 +135,21 @@ describe('one thing is not well', () => {
     ],
     [
       'a slot in danger',
-      { slots: [{ ...SLOT, active: true, walStatus: 'unreserved' }], server: { maxSlotWalKeepSizeMb: 100 } },
+      { slots: [{ ...HEALTHY_SLOT, active: true, walStatus: 'unreserved' }], server: { maxSlotWalKeepSizeMb: 100 } },
       'warning',
       'slot-danger',
       /next checkpoint.*'200MB'/s,
     ],
     [
       'a slot that nobody reads',
-      { slots: [{ ...SLOT, retainedBytes: 2n * GIBIBYTE, inactiveSince: new Date(0) }] },
+      { slots: [{ ...HEALTHY_SLOT, retainedBytes: 2n * GIBIBYTE, inactiveSince: new Date(0) }] },
       'warning',
       'slot-inactive',
       /2\.\d* ?GB? .*since 1970-01-01T00:00:00\.000Z.*disk is full/s,
     ],
     [
       'a slot that nobody reads, with a bound',
-      { slots: [{ ...SLOT, retainedBytes: 2n * GIBIBYTE, safeWalSize: 1024n }] },
+      { slots: [{ ...HEALTHY_SLOT, retainedBytes: 2n * GIBIBYTE, safeWalSize: 1024n }] },
       'warning',
       'slot-inactive',
       /is lost after/,

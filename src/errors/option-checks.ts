@@ -1,0 +1,53 @@
+import { ConfigurationError } from '../errors.js';
+
+/*
+ * Checks of what a user gave, one value each: a ConfigurationError names the option by its path, `slot.create`.
+ */
+
+/** The longest delay that a timer takes. */
+export const MAX_TIMER_MS = 0x7fff_ffff;
+
+export function wrong(option: string, problem: string): ConfigurationError {
+  return new ConfigurationError(`${option} ${problem}`, { option });
+}
+
+export function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
+  for (const name of Object.keys(given)) {
+    if (!known.has(name)) throw wrong(`${prefix}${name}`, `is no option; there are ${[...known].join(', ')}`);
+  }
+}
+
+export function flag(value: boolean | undefined, option: string): boolean {
+  if (value !== undefined && typeof value !== 'boolean') throw wrong(option, 'must be true or false');
+  return value ?? false;
+}
+
+export function oneOf<const T extends string | number>(
+  value: T | undefined,
+  option: string,
+  allowed: readonly T[],
+  fallback: T,
+): T {
+  if (value === undefined) return fallback;
+  if (!allowed.includes(value))
+    throw wrong(option, `must be ${allowed.map((one) => JSON.stringify(one)).join(' or ')}`);
+  return value;
+}
+
+export function integer(value: number | undefined, option: string, min: number, max: number, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw wrong(option, `must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+export function callback<T>(value: T | undefined, option: string): T | undefined {
+  if (value !== undefined && typeof value !== 'function') throw wrong(option, 'must be a function');
+  return value;
+}
+
+export function signalFrom(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
+  return signal;
+}
