@@ -11,6 +11,7 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('my_slot')"
  */
+import './building-blocks/end-with-pipe.js';
 import { subscribe } from 'node:diagnostics_channel';
 import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
 import { wholeNumber } from './building-blocks/whole-number.js';

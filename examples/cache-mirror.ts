@@ -10,6 +10,7 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('cache_mirror_slot')"
  */
+import './building-blocks/end-with-pipe.js';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

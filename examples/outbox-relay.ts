@@ -14,6 +14,7 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('outbox_relay_slot')"
  */
+import './building-blocks/end-with-pipe.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type MessageEvent, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';

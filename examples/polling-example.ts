@@ -9,6 +9,7 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('polling_slot')"
  */
+import './building-blocks/end-with-pipe.js';
 import { Lsn, WalStream } from 'pg-walstream';
 import { wholeNumber } from './building-blocks/whole-number.js';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';

@@ -11,6 +11,7 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('rate_limited_slot')"
  */
+import './building-blocks/end-with-pipe.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';

@@ -12,6 +12,7 @@
  *
  * See https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
+import './building-blocks/end-with-pipe.js';
 import { Lsn, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 

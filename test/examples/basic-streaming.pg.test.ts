@@ -75,6 +75,18 @@ suite('the basic-streaming example', () => {
     ]);
   });
 
+  test('ends well when nobody reads its output any more, as with `| head`', async () => {
+    await slotIsFree(server(), 'my_slot');
+    await using run = start();
+    await run.shows(/waiting for changes/);
+    run.child.stdout?.destroy();
+    await slotIsActive(server(), 'my_slot');
+    await sql(server(), `INSERT INTO users VALUES (30, 'unread', 'fine')`);
+    const { code, stderr } = await run.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    await slotIsFree(server(), 'my_slot');
+  });
+
   test('goes on after the server was restarted', async () => {
     await slotIsFree(server(), 'my_slot');
     await using run = start();
