@@ -13,13 +13,14 @@ import { type BackupResult, describeElsewhere, describeWritten } from './backup-
 import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
 import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
+import { walCompression } from './compression-rules.js';
 import { makeDirectory } from './durable-file.js';
 import { checkIncremental, manifestPieces, readManifestSystem } from './incremental-manifest.js';
 import { MANIFEST_NAME } from './manifest.js';
 import { recoveryLines } from './recovery-configuration.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
-import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
+import { WalArchiveStore } from './wal-archive-store.js';
 import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
 import { parseSegmentSize } from './wal-segment.js';
 import type { WalStore } from './wal-store.js';
@@ -290,7 +291,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     const store: WalStore =
       layout.format === 'plain'
         ? new WalFolderStore(layout.walFolders, segmentBytes, mode)
-        : new WalArchiveStore(join(layout.directory, WAL_ARCHIVE_NAME), segmentBytes, mode);
+        : new WalArchiveStore(layout.directory, segmentBytes, mode, walCompression(layout.compression));
     return new BackupWal({
       connection,
       slot,

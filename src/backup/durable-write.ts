@@ -4,6 +4,15 @@ import { pathFailure } from './system-reason.js';
 
 /* What durable-file.ts does, for the thread that reads sockets, which must not block. */
 
+/** Runs calls of the file system; what they throw becomes a {@link BackupError} with the path and the system's error. */
+export async function onPathAsync<T>(path: string, action: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    throw pathFailure(action, path, cause);
+  }
+}
+
 export const ZEROS = Buffer.alloc(1024 * 1024);
 
 /** Writes a file that appears whole and safe, or not at all. */

@@ -8,7 +8,7 @@ import { whyNoCodec } from '../../src/backup/archive-codec.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { AuthenticationError, ConfigurationError, ServerError } from '../../src/errors.js';
-import { findClientTool, runTool } from '../support/client-tools.js';
+import { findClientTool, needsClientTool, runTool } from '../support/client-tools.js';
 import { needsInstalledServer, sharedInstalledServer } from '../support/installed-server.js';
 import { needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { temporaryFolder } from './copied-backup.js';
@@ -49,7 +49,8 @@ suite('compressed backups of a real server', () => {
     ['client-gzip:2', 'fetch'],
     ['client-gzip:9', 'stream'],
   ] as const) {
-    const skip = compression.startsWith('server') && needsMajor(15, 'compression by the server');
+    const isServer = compression.startsWith('server');
+    const skip = isServer && needsMajor(15, 'compression by the server');
     test(`${compression}, tar format, -X ${walMethod}: what GNU tar extracts starts`, { skip }, async (t) => {
       const restored = await RestoredServer.prepare(t);
       const directory = restored.beside('archives');
@@ -59,14 +60,15 @@ suite('compressed backups of a real server', () => {
       const names = (await readdir(directory)).sort();
       const wal = names.find((name) => name.startsWith('pg_wal'));
       assert.deepEqual(names, ['backup_manifest', 'base.tar.gz', ...(wal === undefined ? [] : [wal])]);
-      assert.equal(wal !== undefined, walMethod === 'stream');
-      const judged = await verifyBackup(directory, { parseWal: wal === 'pg_wal.tar' });
-      assert.deepEqual(judged, { ok: true, problems: [] });
+      assert.equal(wal, walMethod === 'fetch' ? undefined : isServer ? 'pg_wal.tar' : 'pg_wal.tar.gz');
       await mkdir(restored.dataDirectory, { mode: 0o700 });
       await execute('tar', ['-xzf', join(directory, 'base.tar.gz'), '-C', restored.dataDirectory]);
+      const walDirectory = join(restored.dataDirectory, 'pg_wal');
       if (wal !== undefined) {
-        await execute('tar', ['-xf', join(directory, wal), '-C', join(restored.dataDirectory, 'pg_wal')]);
+        const unpack = wal.endsWith('.gz') ? '-xzf' : '-xf';
+        await execute('tar', [unpack, join(directory, wal), '-C', walDirectory]);
       }
+      assert.deepEqual(await verifyBackup(directory, { walDirectory }), { ok: true, problems: [] });
       await assertKept(restored);
     });
   }
@@ -155,6 +157,8 @@ suite('compression with lz4 and zstd', { skip: needsInstalledServer }, () => {
   before(() => server().sql(TABLE));
   const base = { checkpoint: 'fast', sync: false, walMethod: 'fetch' } as const;
   const whyNoZstd = whyNoCodec('zstd');
+  const tool = findClientTool('pg_basebackup') ?? '';
+  const whyNoTool = needsClientTool('pg_basebackup');
 
   test('zstd in plain format, where this Node.js has it', async (t) => {
     const directory = join(await temporaryFolder(t), 'backup');
@@ -204,6 +208,33 @@ suite('compression with lz4 and zstd', { skip: needsInstalledServer }, () => {
       assert.deepEqual(await verifyBackup(extracted), { ok: true, problems: [] });
     });
   }
+
+  test('the archives have the names that pg_basebackup gives them', { skip: whyNoTool }, async (t) => {
+    const folder = await temporaryFolder(t);
+    const connection = server().connectionString();
+    for (const compression of ['none', 'client-gzip', 'client-gzip:9', 'client-zstd', 'server-gzip', 'server-lz4']) {
+      if (compression === 'client-zstd' && whyNoZstd !== undefined) continue;
+      for (const walMethod of ['stream', 'fetch'] as const) {
+        const [theirs, ours] = [
+          join(folder, `${compression}-${walMethod}-theirs`),
+          join(folder, compression + walMethod),
+        ];
+        const flags = ['-Ft', '-cfast', '--no-sync', '-X', walMethod, '-Z', compression];
+        const { exitCode, stderr } = await runTool(tool, ['-d', connection, '-D', theirs, ...flags]);
+        assert.equal(exitCode, 0, stderr);
+        const format = 'tar';
+        await new BaseBackup({ ...base, connection, directory: ours, format, compression, walMethod }).run();
+        assert.deepEqual((await readdir(ours)).sort(), (await readdir(theirs)).sort(), `${compression} ${walMethod}`);
+        const wal = (await readdir(ours)).find((name) => name === 'pg_wal.tar.gz');
+        if (wal === undefined) continue;
+        const content = async (directory: string) => {
+          const { stdout } = await execute('sh', ['-c', 'gzip -dc "$1" | tar -tf -', 'sh', join(directory, wal)]);
+          return stdout.split('\n').filter((name) => /^[0-9A-F]{24}$/.test(name)).length;
+        };
+        assert.deepEqual([await content(ours), await content(theirs)], [1, 1]);
+      }
+    }
+  });
 
   test('long distances came with 16', async (t) => {
     const directory = join(await temporaryFolder(t), 'backup');
