@@ -14,6 +14,7 @@ import { ManifestChecksum } from './manifest-checksum.js';
 import { systemReason } from './system-reason.js';
 import type { TarMember } from './tar-header.js';
 import type { TarHandler } from './tar-reader.js';
+import { WalArchiveScan } from './wal-archive-scan.js';
 
 /* What runs in each thread that makes checksums. It has nothing else to do, so it reads synchronously. */
 
@@ -53,15 +54,27 @@ function checkStretch({ path, algorithm, offset, byteCount }: StretchToCheck): C
 
 async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
   const members: CheckedMember[] = [];
+  const wal = archive.wal && new WalArchiveScan(archive.wal.ranges);
+  const folder = archive.wal?.folder ?? '';
+  /** The same for every reading. */
+  const walHandler: TarHandler = {
+    onMember: ({ kind, path, size }) => {
+      if (kind === 'file' && path.startsWith(folder)) wal?.begin(path.slice(folder.length), size);
+    },
+    onContent: (bytes, start, end) => wal?.push(bytes, start, end),
+    onMemberEnd: () => wal?.end(),
+  };
   const wantedParts: Buffer[] = [];
   let wantedLeft = CONTROL_FILE_READ_BYTES;
   let current: { readonly member: TarMember; readonly checksum: ManifestChecksum | undefined } | undefined;
   const handler: TarHandler = {
-    onMember: (member) => {
+    onMember: (member, header) => {
+      walHandler.onMember(member, header);
       const algorithm = archive.algorithms.get(member.path);
       current = { member, checksum: algorithm && new ManifestChecksum(algorithm) };
     },
     onContent: (bytes, start, end) => {
+      walHandler.onContent(bytes, start, end);
       const content = bytes.subarray(start, end);
       current?.checksum?.update(content);
       if (current?.member.path !== archive.wanted || wantedLeft === 0) return;
@@ -70,15 +83,17 @@ async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
       wantedParts.push(part);
     },
     onMemberEnd: () => {
+      walHandler.onMemberEnd();
       if (current !== undefined) members.push({ ...current.member, checksum: current.checksum?.digest() });
     },
   };
   let problem: string | undefined;
   try {
     await readCompressedArchive(archive.path, archive.compression, handler);
+    while (wal?.endReading()) await readCompressedArchive(archive.path, archive.compression, walHandler);
   } catch (error) {
     problem = error instanceof BackupError ? error.message : `cannot be read: ${systemReason(error)}`;
   }
   const wantedBytes = wantedParts.length === 0 ? undefined : Buffer.concat(wantedParts);
-  return { kind: 'archive', members, wantedBytes, problem };
+  return { kind: 'archive', members, wantedBytes, wal: wal?.judge(), problem };
 }
