@@ -9,7 +9,7 @@ import { COMPRESSION_SUFFIXES, compressionDetail, type ResolvedCompression } fro
 import { type ArchiveTarget, type BackupLayout, modesOf } from './backup-layout.js';
 import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
 import type { BackupProgress } from './backup-progress.js';
-import { type BackupResult, describeElsewhere, describeWritten } from './backup-result.js';
+import { type BackupDescription, type BackupResult, describeElsewhere, describeWritten } from './backup-result.js';
 import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
 import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
@@ -139,26 +139,22 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       }
       const positions = { startLsn: start.lsn, endLsn: end.lsn };
       if (options.manifest === 'no') checkTimeline(start.timeline, end.timeline);
+      let description: BackupDescription;
       if (thread === undefined || layout === undefined) {
         if (corruption !== undefined) throw corruption;
         this.#emitProgress(transfer);
-        return {
-          ...describeElsewhere(options.target?.name ?? '', tablespaces),
-          systemId: server.systemId,
-          serverVersion: server.version,
-          ...positions,
-          timeline: end.timeline,
-          durationMs: performance.now() - startedAt,
-        };
+        description = describeElsewhere(options.target?.name ?? '', tablespaces);
+      } else {
+        // The proof comes last: with it the manifest gets its name.
+        await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
+        this.#emitProgress(transfer);
+        const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
+        isDone = true;
+        if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
+        description = describeWritten(layout, summary);
       }
-      // The proof comes last: with it the manifest gets its name.
-      await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
-      this.#emitProgress(transfer);
-      const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
-      isDone = true;
-      if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
       return {
-        ...describeWritten(layout, summary),
+        ...description,
         systemId: server.systemId,
         serverVersion: server.version,
         ...positions,
