@@ -116,6 +116,11 @@ export class ArchiveCodec {
     if (this.#stream.bytesWritten !== this.#givenBytes) throw this.#fault('something is behind its end');
   }
 
+  /** Lets go of what it holds; nothing more is given. */
+  close(): void {
+    this.#stream.destroy();
+  }
+
   #settled(begin: (resolve: () => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) {

@@ -14,12 +14,12 @@ import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 /** What becomes of one archive after the other. */
 export interface ArchiveSink {
   begin(target: ArchiveTarget): void;
-  /** The bytes must not change until it is done. */
+  /** The bytes must not change until it is done; nothing else is pushed before. */
   push(bytes: Buffer, start: number, end: number): Promise<void> | undefined;
   /** The archive is complete. */
   end(): Promise<void> | undefined;
-  /** All are: what waited for that is made, and everything survives a crash if `sync`. */
-  finish(sync: boolean): Promise<void> | undefined;
+  /** All are: what waited for that is made, and everything survives a crash if the layout says so. */
+  finish(): Promise<void> | undefined;
 }
 
 /** The files of a backup as they come, by path as in the manifest. */
@@ -104,8 +104,10 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#directories.add(latin1(directory));
   }
 
-  push(bytes: Buffer, start: number, end: number): undefined {
+  /** The bytes are used at once. */
+  push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     this.#tar?.push(bytes, start, end);
+    return this.#syncer.room();
   }
 
   end(): undefined {
@@ -145,7 +147,7 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     this.#syncer.add(Buffer.from(this.#filePath, 'latin1'), showPath(this.#filePath), 'file');
   }
 
-  async finish(sync: boolean): Promise<void> {
+  async finish(): Promise<void> {
     for (const { oid, linkedFrom } of this.#layout.archives) {
       const link = oid === undefined ? undefined : this.#links.get(oid);
       if (link !== undefined) makeLink(link.path, link.target);
@@ -153,8 +155,11 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
         throw new BackupError(`the server sent no link to the tablespace ${oid}`, { path: `pg_tblspc/${oid}` });
       }
     }
-    if (!sync) return;
-    for (const path of this.#directories) this.#syncer.add(Buffer.from(path, 'latin1'), showPath(path), 'directory');
+    if (!this.#layout.sync) return;
+    for (const path of this.#directories) {
+      this.#syncer.add(Buffer.from(path, 'latin1'), showPath(path), 'directory');
+      await this.#syncer.room();
+    }
     await this.#syncer.done();
   }
 
@@ -259,7 +264,8 @@ export class ArchivingSink implements ArchiveSink, TarHandler {
     this.#packer?.onMemberEnd();
   }
 
-  finish(sync: boolean): undefined {
-    if (sync) syncPath(this.#layout.directory, this.#layout.directory, 'directory');
+  finish(): undefined {
+    const { directory, sync } = this.#layout;
+    if (sync) syncPath(directory, directory, 'directory');
   }
 }

@@ -38,7 +38,7 @@ export interface BaseBackupOptions {
   /**
    * As pg_basebackup's `--compress`: `server-zstd:level=5`, `client-gzip`, `gzip:9`, `none`; or an object. The server (15 and
    * later) compresses what it sends: in plain format it is decompressed as it comes, in tar format archives are kept
-   * compressed. The client compresses archives of tar format. gzip; zstd from Node.js 24 on. lz4 is for the
+   * compressed. The client compresses archives of tar format, with gzip also `pg_wal.tar`. gzip; zstd from Node.js 24 on. lz4 is for the
    * server only: such archives are kept unread, so that they are not verified.
    */
   readonly compression?: string | BackupCompression;

@@ -39,7 +39,7 @@ export interface BackupResult {
 }
 
 /** What only the server knows of it is left out. */
-type BackupDescription = Omit<
+export type BackupDescription = Omit<
   BackupResult,
   'systemId' | 'serverVersion' | 'startLsn' | 'endLsn' | 'timeline' | 'durationMs'
 >;

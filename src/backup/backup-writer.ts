@@ -69,7 +69,7 @@ export class BackupWriter {
     const layout = this.#layout;
     const verified = prove && this.#prove(positions);
     this.#configureRecovery();
-    await this.#sink.finish(layout.sync);
+    await this.#sink.finish();
     this.#generateManifest(positions);
     if (this.#manifestFile !== undefined) {
       this.#manifestFile.close(layout.sync);

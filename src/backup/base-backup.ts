@@ -9,17 +9,18 @@ import { COMPRESSION_SUFFIXES, compressionDetail, type ResolvedCompression } fro
 import { type ArchiveTarget, type BackupLayout, modesOf } from './backup-layout.js';
 import { type BaseBackupOptions, type ResolvedBackupOptions, resolveBackupOptions } from './backup-options.js';
 import type { BackupProgress } from './backup-progress.js';
-import { type BackupResult, describeElsewhere, describeWritten } from './backup-result.js';
+import { type BackupDescription, type BackupResult, describeElsewhere, describeWritten } from './backup-result.js';
 import { type BackupPosition, BackupTransfer } from './backup-transfer.js';
 import { BackupWal } from './backup-wal.js';
 import { UNPROVED_MANIFEST_NAME } from './backup-writer.js';
+import { walCompression } from './compression-rules.js';
 import { makeDirectory } from './durable-file.js';
 import { checkIncremental, manifestPieces, readManifestSystem } from './incremental-manifest.js';
 import { MANIFEST_NAME } from './manifest.js';
 import { recoveryLines } from './recovery-configuration.js';
 import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
-import { WAL_ARCHIVE_NAME, WalArchiveStore } from './wal-archive-store.js';
+import { WalArchiveStore } from './wal-archive-store.js';
 import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
 import { parseSegmentSize } from './wal-segment.js';
 import type { WalStore } from './wal-store.js';
@@ -138,26 +139,22 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
       }
       const positions = { startLsn: start.lsn, endLsn: end.lsn };
       if (options.manifest === 'no') checkTimeline(start.timeline, end.timeline);
+      let description: BackupDescription;
       if (thread === undefined || layout === undefined) {
         if (corruption !== undefined) throw corruption;
         this.#emitProgress(transfer);
-        return {
-          ...describeElsewhere(options.target?.name ?? '', tablespaces),
-          systemId: server.systemId,
-          serverVersion: server.version,
-          ...positions,
-          timeline: end.timeline,
-          durationMs: performance.now() - startedAt,
-        };
+        description = describeElsewhere(options.target?.name ?? '', tablespaces);
+      } else {
+        // The proof comes last: with it the manifest gets its name.
+        await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
+        this.#emitProgress(transfer);
+        const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
+        isDone = true;
+        if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
+        description = describeWritten(layout, summary);
       }
-      // The proof comes last: with it the manifest gets its name.
-      await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
-      this.#emitProgress(transfer);
-      const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
-      isDone = true;
-      if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
       return {
-        ...describeWritten(layout, summary),
+        ...description,
         systemId: server.systemId,
         serverVersion: server.version,
         ...positions,
@@ -290,7 +287,7 @@ export class BaseBackup extends EventEmitter<BackupEvents> {
     const store: WalStore =
       layout.format === 'plain'
         ? new WalFolderStore(layout.walFolders, segmentBytes, mode)
-        : new WalArchiveStore(join(layout.directory, WAL_ARCHIVE_NAME), segmentBytes, mode);
+        : new WalArchiveStore(layout.directory, segmentBytes, mode, walCompression(layout.compression));
     return new BackupWal({
       connection,
       slot,

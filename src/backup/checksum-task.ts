@@ -1,6 +1,8 @@
 import type { CompressionMethod } from './backup-compression.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
 import type { TarMember } from './tar-header.js';
+import type { WalVerdicts } from './wal-archive-scan.js';
+import type { WalRangeToVerify } from './wal-range-scan.js';
 
 /** A file, or a stretch of an archive, whose checksum is to be made. */
 export interface StretchToCheck {
@@ -20,6 +22,8 @@ export interface ArchiveToCheck {
   readonly algorithms: ReadonlyMap<string, ManifestChecksumAlgorithm>;
   /** Name of the member whose first bytes are wanted too. */
   readonly wanted: string;
+  /** WAL that may be in it, and is to be checked, in a folder whose name ends with `/` or is empty; `undefined`: none is. */
+  readonly wal: { readonly folder: string; readonly ranges: readonly WalRangeToVerify[] } | undefined;
 }
 
 export type ChecksumTask =
@@ -39,6 +43,8 @@ export type ChecksumReply =
       readonly kind: 'archive';
       readonly members: readonly CheckedMember[];
       readonly wantedBytes: Uint8Array | undefined;
+      /** `undefined`: no WAL was asked for, or there was none. */
+      readonly wal: WalVerdicts | undefined;
       /** Why the archive was not read to its end. */
       readonly problem: string | undefined;
     };

@@ -1,7 +1,5 @@
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
-import { basename } from 'node:path';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { BackupError } from '../errors.js';
-import { ArchiveCodec } from './archive-codec.js';
 import type {
   ArchiveToCheck,
   CheckedMember,
@@ -10,11 +8,13 @@ import type {
   ChecksumTask,
   StretchToCheck,
 } from './checksum-task.js';
+import { readCompressedArchive } from './compressed-archive.js';
 import { CONTROL_FILE_READ_BYTES } from './control-file.js';
 import { ManifestChecksum } from './manifest-checksum.js';
 import { systemReason } from './system-reason.js';
 import type { TarMember } from './tar-header.js';
-import { TarReader } from './tar-reader.js';
+import type { TarHandler } from './tar-reader.js';
+import { WalArchiveScan } from './wal-archive-scan.js';
 
 /* What runs in each thread that makes checksums. It has nothing else to do, so it reads synchronously. */
 
@@ -53,17 +53,28 @@ function checkStretch({ path, algorithm, offset, byteCount }: StretchToCheck): C
 }
 
 async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
-  const name = basename(archive.path);
   const members: CheckedMember[] = [];
+  const wal = archive.wal && new WalArchiveScan(archive.wal.ranges);
+  const folder = archive.wal?.folder ?? '';
+  /** The same for every reading. */
+  const walHandler: TarHandler = {
+    onMember: ({ kind, path, size }) => {
+      if (kind === 'file' && path.startsWith(folder)) wal?.begin(path.slice(folder.length), size);
+    },
+    onContent: (bytes, start, end) => wal?.push(bytes, start, end),
+    onMemberEnd: () => wal?.end(),
+  };
   const wantedParts: Buffer[] = [];
   let wantedLeft = CONTROL_FILE_READ_BYTES;
   let current: { readonly member: TarMember; readonly checksum: ManifestChecksum | undefined } | undefined;
-  const reader = new TarReader(name, 'disk', {
-    onMember: (member) => {
+  const handler: TarHandler = {
+    onMember: (member, header) => {
+      walHandler.onMember(member, header);
       const algorithm = archive.algorithms.get(member.path);
       current = { member, checksum: algorithm && new ManifestChecksum(algorithm) };
     },
     onContent: (bytes, start, end) => {
+      walHandler.onContent(bytes, start, end);
       const content = bytes.subarray(start, end);
       current?.checksum?.update(content);
       if (current?.member.path !== archive.wanted || wantedLeft === 0) return;
@@ -72,18 +83,17 @@ async function checkArchive(archive: ArchiveToCheck): Promise<ChecksumReply> {
       wantedParts.push(part);
     },
     onMemberEnd: () => {
+      walHandler.onMemberEnd();
       if (current !== undefined) members.push({ ...current.member, checksum: current.checksum?.digest() });
     },
-  });
+  };
   let problem: string | undefined;
   try {
-    const codec = ArchiveCodec.decompress(name, archive.compression, (bytes) => reader.push(bytes, 0, bytes.length));
-    for await (const bytes of createReadStream(archive.path, { highWaterMark: READ_BYTES })) await codec.push(bytes);
-    await codec.end();
-    reader.end();
+    await readCompressedArchive(archive.path, archive.compression, handler);
+    while (wal?.endReading()) await readCompressedArchive(archive.path, archive.compression, walHandler);
   } catch (error) {
     problem = error instanceof BackupError ? error.message : `cannot be read: ${systemReason(error)}`;
   }
   const wantedBytes = wantedParts.length === 0 ? undefined : Buffer.concat(wantedParts);
-  return { kind: 'archive', members, wantedBytes, problem };
+  return { kind: 'archive', members, wantedBytes, wal: wal?.judge(), problem };
 }

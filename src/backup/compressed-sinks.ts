@@ -29,8 +29,10 @@ class DecompressingSink implements ArchiveSink {
   readonly #inner: ArchiveSink;
   readonly #method: CompressionMethod;
   #codec: ArchiveCodec | undefined;
+  /** What the inner one waits for. */
+  #pushed: Promise<void> | undefined;
 
-  /** `inner` waits for nothing when it is given bytes. */
+  /** `inner` uses bytes at once, whatever it waits for then. */
   constructor(inner: ArchiveSink, method: CompressionMethod) {
     this.#inner = inner;
     this.#method = method;
@@ -40,12 +42,14 @@ class DecompressingSink implements ArchiveSink {
     this.#inner.begin(target);
     const name = target.name + COMPRESSION_SUFFIXES[this.#method];
     this.#codec = ArchiveCodec.decompress(name, this.#method, (bytes) => {
-      void this.#inner.push(bytes, 0, bytes.length);
+      this.#pushed = this.#inner.push(bytes, 0, bytes.length) ?? this.#pushed;
     });
   }
 
-  push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
-    return this.#codec?.push(bytes.subarray(start, end));
+  async push(bytes: Buffer, start: number, end: number): Promise<void> {
+    await this.#codec?.push(bytes.subarray(start, end));
+    await this.#pushed;
+    this.#pushed = undefined;
   }
 
   async end(): Promise<void> {
@@ -53,8 +57,8 @@ class DecompressingSink implements ArchiveSink {
     await this.#inner.end();
   }
 
-  finish(sync: boolean): Promise<void> | undefined {
-    return this.#inner.finish(sync);
+  finish(): Promise<void> | undefined {
+    return this.#inner.finish();
   }
 }
 
@@ -86,7 +90,8 @@ class KeepingSink implements ArchiveSink {
     this.#file = undefined;
   }
 
-  finish(sync: boolean): undefined {
-    if (sync) syncPath(this.#layout.directory, this.#layout.directory, 'directory');
+  finish(): undefined {
+    const { directory, sync } = this.#layout;
+    if (sync) syncPath(directory, directory, 'directory');
   }
 }

@@ -19,6 +19,11 @@ export function checkCompression(compression: ResolvedCompression, backup: Compr
   throw new ConfigurationError(`compression: ${problem}`, { option: 'compression' });
 }
 
+/** How the WAL beside archives in tar format is compressed: as pg_basebackup does, with gzip and only by the client. */
+export function walCompression(compression: ResolvedCompression | undefined): ResolvedCompression | undefined {
+  return compression?.location === 'client' && compression.method === 'gzip' ? compression : undefined;
+}
+
 function hereProblem(
   { method, workers }: ResolvedCompression,
   { format, hasTarget }: CompressedBackup,

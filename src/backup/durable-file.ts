@@ -15,9 +15,9 @@ import { pathFailure } from './system-reason.js';
 
 /* Files written by threads that have nothing else to do, and may block. */
 
-/** `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
-const EXCLUSIVE =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | ((constants.O_NOFOLLOW as number | undefined) ?? 0);
+/** For a file that must not be there yet. `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
+export const CREATE_EXCLUSIVELY =
+  constants.O_CREAT | constants.O_EXCL | ((constants.O_NOFOLLOW as number | undefined) ?? 0);
 
 /** Runs calls of the file system; what they throw becomes a {@link BackupError} with the path and the system's error. */
 export function onPath<T>(path: string, action: string, run: () => T): T {
@@ -38,7 +38,7 @@ export class NewFile {
   constructor(path: PathLike, mode: number, shownPath: string) {
     this.#path = shownPath;
     this.#descriptor = onPath(shownPath, 'create', () => {
-      const descriptor = openSync(path, EXCLUSIVE, mode);
+      const descriptor = openSync(path, constants.O_WRONLY | CREATE_EXCLUSIVELY, mode);
       fchmodSync(descriptor, mode);
       return descriptor;
     });

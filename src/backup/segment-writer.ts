@@ -1,16 +1,13 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeAll, ZEROS } from './durable-write.js';
-import { pathFailure } from './system-reason.js';
+import { CREATE_EXCLUSIVELY } from './durable-file.js';
+import { onPathAsync, syncFolder, writeAll, ZEROS } from './durable-write.js';
 import { PARTIAL_SUFFIX } from './wal-resume.js';
 import { segmentName, segmentStart, type WalSegment } from './wal-segment.js';
 import type { WalWriter } from './wal-writer.js';
 
 export const SEGMENT_MODE = 0o600;
-
-/** `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
-const EXCLUSIVE = constants.O_CREAT | constants.O_EXCL | ((constants.O_NOFOLLOW as number | undefined) ?? 0);
 
 export interface SegmentWriterOptions extends WalSegment {
   readonly directory: string;
@@ -49,23 +46,20 @@ export class SegmentWriter implements WalWriter {
     return this.#flushedLsn;
   }
 
-  write(bytes: Buffer): Promise<void> {
-    const { segmentBytes } = this.#options;
-    return this.#guarded(async () => {
-      for (let at = 0; at < bytes.length; ) {
-        const offset = Number(this.#writtenLsn % BigInt(segmentBytes));
-        const count = Math.min(bytes.length - at, segmentBytes - offset);
-        this.#file ??= await this.#open();
-        await writeAll(this.#file, bytes.subarray(at, at + count), offset);
-        this.#writtenLsn += BigInt(count);
-        at += count;
-        if (offset + count === segmentBytes) await this.#complete(this.#file);
-      }
-    });
+  async write(bytes: Buffer): Promise<void> {
+    const { segmentBytes, timeline } = this.#options;
+    for (let at = 0; at < bytes.length; ) {
+      const offset = Number(this.#writtenLsn % BigInt(segmentBytes));
+      const piece = bytes.subarray(at, at + segmentBytes - offset);
+      const startLsn = segmentStart(this.#writtenLsn, segmentBytes);
+      this.#name = segmentName({ timeline, startLsn }, segmentBytes);
+      await onPathAsync(this.#path, 'write to', () => this.#append(piece, offset));
+      at += piece.length;
+    }
   }
 
   sync(): Promise<void> {
-    return this.#guarded(async () => {
+    return onPathAsync(this.#path, 'write to', async () => {
       if (this.#options.naming === 'partial') await this.#file?.datasync();
       this.#flushedLsn = this.#writtenLsn;
     });
@@ -83,10 +77,18 @@ export class SegmentWriter implements WalWriter {
     return join(directory, naming === 'partial' ? `${this.#name}${PARTIAL_SUFFIX}` : this.#name);
   }
 
+  /** To the segment, which begins with it at offset 0 and may end with it. */
+  async #append(bytes: Buffer, offset: number): Promise<void> {
+    this.#file ??= await this.#open();
+    await writeAll(this.#file, bytes, offset);
+    this.#writtenLsn += BigInt(bytes.length);
+    if (offset + bytes.length === this.#options.segmentBytes) await this.#complete(this.#file);
+  }
+
   async #open(): Promise<FileHandle> {
-    const { directory, segmentBytes, timeline, naming, mode } = this.#options;
-    this.#name = segmentName({ timeline, startLsn: segmentStart(this.#writtenLsn, segmentBytes) }, segmentBytes);
-    const file = await open(this.#path, constants.O_RDWR | (naming === 'new' ? EXCLUSIVE : constants.O_CREAT), mode);
+    const { directory, segmentBytes, naming, mode } = this.#options;
+    const creation = naming === 'new' ? CREATE_EXCLUSIVELY : constants.O_CREAT;
+    const file = await open(this.#path, constants.O_RDWR | creation, mode);
     try {
       const { size } = await file.stat();
       if (size === 0) await file.chmod(mode);
@@ -117,13 +119,5 @@ export class SegmentWriter implements WalWriter {
     }
     await onComplete?.(this.#name);
     this.#flushedLsn = this.#writtenLsn;
-  }
-
-  async #guarded(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (cause) {
-      throw pathFailure('write to', this.#path, cause);
-    }
   }
 }

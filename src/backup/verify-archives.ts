@@ -4,12 +4,13 @@ import { whyNoCodec } from './archive-codec.js';
 import { type IndexedMember, indexArchive } from './archive-index.js';
 import type { CompressionMethod } from './backup-compression.js';
 import type { BackupProblems } from './backup-problems.js';
-import type { CheckedMember } from './checksum-task.js';
+import type { ArchiveToCheck, CheckedMember } from './checksum-task.js';
 import { CONTROL_FILE_PATH, CONTROL_FILE_READ_BYTES, judgeControlFile } from './control-file.js';
 import type { ChecksumPool, FoundFile } from './file-checks.js';
 import type { Manifest, ManifestFile } from './manifest.js';
 import { systemReason } from './system-reason.js';
 import { isIgnored, type ResolvedVerifyOptions } from './verify-options.js';
+import type { WalVerdicts } from './wal-archive-scan.js';
 import type { ArchiveStretch } from './wal-source.js';
 
 const WAL_FOLDER = 'pg_wal/';
@@ -30,6 +31,8 @@ export interface ArchivesFound {
   readonly found: readonly FoundFile[];
   /** Segments by name, in archives that are not compressed. */
   readonly segments: ReadonlyMap<string, ArchiveStretch>;
+  /** Of the WAL in each compressed archive that has any: it was checked as it came by. */
+  readonly wal: readonly WalVerdicts[];
 }
 
 /** What the members are compared with. */
@@ -40,6 +43,7 @@ interface Scan {
   readonly problems: BackupProblems;
   readonly found: FoundFile[];
   readonly segments: Map<string, ArchiveStretch>;
+  readonly wal: WalVerdicts[];
   readonly seen: Set<string>;
 }
 
@@ -53,11 +57,11 @@ export async function scanArchives(
   pool: ChecksumPool,
   problems: BackupProblems,
 ): Promise<ArchivesFound> {
-  const scan: Scan = { options, manifest, pool, problems, found: [], segments: new Map(), seen: new Set() };
+  const scan: Scan = { options, manifest, pool, problems, found: [], segments: new Map(), wal: [], seen: new Set() };
   for (const archive of await listArchives(options, problems)) {
     options.signal?.throwIfAborted();
     if (archive.compression === 'none') await scanArchive(scan, archive);
-    else if (archive.name.startsWith('pg_wal.')) continue;
+    else if (archive.prefix === WAL_FOLDER && !readsWal(options)) continue;
     else {
       const reason = whyNoCodec(archive.compression);
       if (reason === undefined) await scanCompressed(scan, archive, archive.compression);
@@ -70,6 +74,11 @@ export async function scanArchives(
     }
   }
   return scan;
+}
+
+/** Whether WAL is looked for in the archives. */
+function readsWal({ parseWal, walDirectory }: ResolvedVerifyOptions): boolean {
+  return parseWal && walDirectory === undefined;
 }
 
 async function listArchives(options: ResolvedVerifyOptions, problems: BackupProblems): Promise<Archive[]> {
@@ -148,13 +157,22 @@ async function scanCompressed(scan: Scan, archive: Archive, compression: Compres
     }
   }
   const { path } = archive;
-  const task = { kind: 'archive', path, compression, algorithms, wanted: CONTROL_FILE_PATH } as const;
+  const wal = readsWal(options) ? walIn(archive, manifest) : undefined;
+  const task = { kind: 'archive', path, compression, algorithms, wanted: CONTROL_FILE_PATH, wal } as const;
   const reply = await pool.run(task, options.signal);
   if (reply.kind !== 'archive') throw new Error('the reply is to another task');
+  if (reply.wal !== undefined) scan.wal.push(reply.wal);
   if (reply.problem !== undefined) problems.add(archive.name, reply.problem);
   for (const member of reply.members) {
     if (member.kind === 'file') judgeMember(scan, archive, member, reply.wantedBytes);
   }
+}
+
+/** Where the WAL of the backup would lie in this archive: that of a tablespace has none. */
+function walIn({ prefix }: Archive, { walRanges, systemIdentifier }: Manifest): ArchiveToCheck['wal'] {
+  if (prefix !== '' && prefix !== WAL_FOLDER) return undefined;
+  const folder = prefix === WAL_FOLDER ? '' : WAL_FOLDER;
+  return { folder, ranges: walRanges.map((range) => ({ ...range, systemIdentifier })) };
 }
 
 function judgeMember(scan: Scan, archive: Archive, member: CheckedMember, control: Uint8Array | undefined): void {

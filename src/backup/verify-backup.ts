@@ -8,7 +8,7 @@ import type { ChecksumReply, ChecksumTask } from './checksum-task.js';
 import { type ChecksumPool, checkChecksums, type FoundFile } from './file-checks.js';
 import { MANIFEST_NAME, type Manifest, parseManifest } from './manifest.js';
 import { isMissing, systemReason } from './system-reason.js';
-import { scanArchives } from './verify-archives.js';
+import { type ArchivesFound, scanArchives } from './verify-archives.js';
 import {
   type BackupFormat,
   type ResolvedVerifyOptions,
@@ -16,7 +16,9 @@ import {
   type VerifyBackupOptions,
 } from './verify-options.js';
 import { scanPlainBackup } from './verify-plain.js';
-import { describeWalProblem, verifyWalRange, type WalProblem } from './verify-wal.js';
+import { verifyWalRange } from './verify-wal.js';
+import type { WalVerdicts } from './wal-archive-scan.js';
+import { describeWalProblem, type WalProblem } from './wal-range-scan.js';
 import { WalArchive, WalDirectory, type WalSource } from './wal-source.js';
 
 /** What a verification found. */
@@ -77,37 +79,51 @@ async function readManifest({ manifestPath }: ResolvedVerifyOptions, problems: B
   }
 }
 
-/** Everything but the WAL, of which it says where to look for it. */
+/** WAL that is still to be read, and what is known of WAL that was read with the archives it is in. */
+interface WalFound {
+  readonly source: WalSource | undefined;
+  readonly checked: readonly WalVerdicts[];
+}
+
+/** Everything but the WAL that has to be read by itself. */
 async function verifyFiles(
   options: ResolvedVerifyOptions,
   format: BackupFormat,
   manifest: Manifest,
   pool: ChecksumPool,
   problems: BackupProblems,
-): Promise<WalSource> {
+): Promise<WalFound> {
+  const { walDirectory, directory, skipChecksums } = options;
   let found: readonly FoundFile[];
-  let wal: WalSource;
+  let wal: WalFound;
   if (format === 'plain') {
     found = await scanPlainBackup(options, manifest, problems);
-    wal = new WalDirectory(options.walDirectory ?? join(options.directory, 'pg_wal'));
+    wal = { source: new WalDirectory(walDirectory ?? join(directory, 'pg_wal')), checked: [] };
   } else {
     const archives = await scanArchives(options, manifest, pool, problems);
     found = archives.found;
-    wal =
-      options.walDirectory === undefined ? new WalArchive(archives.segments) : new WalDirectory(options.walDirectory);
+    wal = walDirectory === undefined ? walOf(archives) : { source: new WalDirectory(walDirectory), checked: [] };
   }
-  if (!options.skipChecksums) await checkChecksums(found, pool, problems, options);
+  if (!skipChecksums) await checkChecksums(found, pool, problems, options);
   return wal;
 }
 
+/** Each archive that has WAL must have all of it. */
+function walOf({ segments, wal }: ArchivesFound): WalFound {
+  const isRead = segments.size === 0 && wal.length > 0;
+  return { source: isRead ? undefined : new WalArchive(segments), checked: wal };
+}
+
 async function verifyWal(
-  source: WalSource,
+  { source, checked }: WalFound,
   manifest: Manifest,
   problems: BackupProblems,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { systemIdentifier } = manifest;
-  for (const range of manifest.walRanges) {
+  for (const [index, range] of manifest.walRanges.entries()) {
+    for (const verdicts of checked) addWalProblem(problems, verdicts[index], range.timeline);
+    if (source === undefined) continue;
     let problem: WalProblem | undefined;
     try {
       problem = await verifyWalRange(source, { ...range, systemIdentifier }, signal);
@@ -116,8 +132,12 @@ async function verifyWal(
       problems.add('pg_wal', `WAL of timeline ${range.timeline} cannot be read: ${systemReason(error)}`);
       continue;
     }
-    if (problem === undefined) continue;
-    const path = problem.segment === undefined ? 'pg_wal' : `pg_wal/${problem.segment}`;
-    problems.add(path, describeWalProblem(problem, range.timeline));
+    addWalProblem(problems, problem, range.timeline);
   }
+}
+
+function addWalProblem(problems: BackupProblems, problem: WalProblem | undefined, timeline: number): void {
+  if (problem === undefined) return;
+  const path = problem.segment === undefined ? 'pg_wal' : `pg_wal/${problem.segment}`;
+  problems.add(path, describeWalProblem(problem, timeline));
 }

@@ -28,7 +28,7 @@ export interface VerifyBackupOptions {
   readonly skipChecksums?: boolean;
   /** Check the WAL that the backup needs. Default: true. */
   readonly parseWal?: boolean;
-  /** Where that WAL is. Default: `pg_wal` in the directory; in tar format `pg_wal.tar` or `base.tar`. */
+  /** Where that WAL is. Default: `pg_wal` in the directory; in tar format `pg_wal.tar` or `base.tar`, compressed or not. */
   readonly walDirectory?: string;
   /** Threads that make checksums, 1 to 64. Default: as many as there are cores, up to 8. */
   readonly workers?: number;

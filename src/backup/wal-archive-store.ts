@@ -1,32 +1,40 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { BackupError } from '../errors.js';
 import { indexArchive } from './archive-index.js';
+import { COMPRESSION_SUFFIXES, type ResolvedCompression } from './backup-compression.js';
 import type { BackupPositions } from './backup-layout.js';
-import { writeAll, ZEROS } from './durable-write.js';
+import { readCompressedArchive } from './compressed-archive.js';
+import { onPathAsync, ZEROS } from './durable-write.js';
 import { findMissingWal } from './missing-wal.js';
-import { pathFailure } from './system-reason.js';
-import { encodeTarHeader, TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, tarPaddingBytes } from './tar-header.js';
+import { encodeTarHeader, TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarPaddingBytes } from './tar-header.js';
+import { WalArchiveFile } from './wal-archive-file.js';
 import { segmentName, segmentStart, type WalSegment } from './wal-segment.js';
 import { doneMark, type WalStore } from './wal-store.js';
 import type { WalWriter } from './wal-writer.js';
 
-export const WAL_ARCHIVE_NAME = 'pg_wal.tar';
+const WAL_ARCHIVE_NAME = 'pg_wal.tar';
 
-/** The `pg_wal.tar` of a backup in tar format: segments and what belongs to them, one behind the other. */
+/**
+ * The `pg_wal.tar` of a backup in tar format: segments and what belongs to them, one behind the other. `pg_wal.tar.gz` where it
+ * is compressed.
+ */
 export class WalArchiveStore implements WalStore {
   readonly #path: string;
   readonly #segmentBytes: number;
   readonly #mode: number;
-  #file: FileHandle | undefined;
-  #size = 0;
+  readonly #compression: ResolvedCompression | undefined;
+  readonly #file: WalArchiveFile;
   /** Bytes that the segment still lacks which is being written. */
   #segmentLeft = 0;
 
-  constructor(path: string, segmentBytes: number, mode: number) {
-    this.#path = path;
+  /** In `directory`; `compression`: how it is compressed here. */
+  constructor(directory: string, segmentBytes: number, mode: number, compression: ResolvedCompression | undefined) {
+    const suffix = compression === undefined ? '' : COMPRESSION_SUFFIXES[compression.method];
+    this.#path = join(directory, WAL_ARCHIVE_NAME + suffix);
     this.#segmentBytes = segmentBytes;
     this.#mode = mode;
+    this.#compression = compression;
+    this.#file = new WalArchiveFile(this.#path, mode, compression);
   }
 
   begin(start: WalSegment): WalWriter {
@@ -40,42 +48,37 @@ export class WalArchiveStore implements WalStore {
 
   async finish(sync: boolean): Promise<void> {
     await this.#fillUp();
-    await this.#append(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
-    if (sync) await this.#guarded('sync', async () => this.#file?.sync());
-    await this.#guarded('close', () => this.close());
+    await this.#file.append(Buffer.alloc(TAR_TRAILER_BLOCKS * TAR_BLOCK_BYTES));
+    await this.#file.finish(sync);
   }
 
   async findMissing(positions: BackupPositions): Promise<BackupError | undefined> {
-    const { members, problem } = await this.#guarded('read', () => indexArchive(this.#path));
-    const name = basename(this.#path);
-    if (problem !== undefined) return new BackupError(`${name} cannot be read: ${problem}`, { path: name });
+    const members = await onPathAsync(this.#path, 'read', () => this.#list());
     const found = new Map(members.map(({ path, size }) => [`pg_wal/${path}`, { size }]));
     return findMissingWal(found, this.#segmentBytes, positions);
   }
 
-  async close(): Promise<void> {
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.close();
+  close(): Promise<void> {
+    return this.#file.close();
   }
 
   /** A whole file. */
   async member(path: string, content: Buffer): Promise<void> {
     await this.#fillUp();
     const padding = Buffer.alloc(tarPaddingBytes(content.length));
-    await this.#append(Buffer.concat([encodeTarHeader(path, content.length, this.#mode), content, padding]));
+    await this.#file.append(Buffer.concat([encodeTarHeader(path, content.length, this.#mode), content, padding]));
   }
 
   /** The beginning of a segment, whose bytes follow. */
   async beginSegment(segment: WalSegment): Promise<void> {
     await this.#fillUp();
     const name = segmentName(segment, this.#segmentBytes);
-    await this.#append(encodeTarHeader(name, this.#segmentBytes, this.#mode));
+    await this.#file.append(encodeTarHeader(name, this.#segmentBytes, this.#mode));
     this.#segmentLeft = this.#segmentBytes;
   }
 
   async appendToSegment(bytes: Buffer): Promise<void> {
-    await this.#append(bytes);
+    await this.#file.append(bytes);
     this.#segmentLeft -= bytes.length;
   }
 
@@ -84,26 +87,21 @@ export class WalArchiveStore implements WalStore {
     while (this.#segmentLeft > 0) await this.appendToSegment(ZEROS.subarray(0, this.#segmentLeft));
   }
 
-  async #append(bytes: Buffer): Promise<void> {
-    await this.#guarded('write to', async () => {
-      this.#file ??= await this.#create();
-      await writeAll(this.#file, bytes, this.#size);
-    });
-    this.#size += bytes.length;
-  }
-
-  async #create(): Promise<FileHandle> {
-    const file = await open(this.#path, 'wx', this.#mode);
-    await file.chmod(this.#mode);
-    return file;
-  }
-
-  async #guarded<T>(action: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (cause) {
-      throw pathFailure(action, this.#path, cause);
+  /** What is in the archive, which must be whole. */
+  async #list(): Promise<readonly TarMember[]> {
+    if (this.#compression !== undefined) {
+      const members: TarMember[] = [];
+      await readCompressedArchive(this.#path, this.#compression.method, {
+        onMember: (member) => members.push(member),
+        onContent: () => {},
+        onMemberEnd: () => {},
+      });
+      return members;
     }
+    const { members, problem } = await indexArchive(this.#path);
+    const name = basename(this.#path);
+    if (problem !== undefined) throw new BackupError(`${name} cannot be read: ${problem}`, { path: name });
+    return members;
   }
 }
 

@@ -2,10 +2,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BackupError } from '../errors.js';
 import type { BackupPositions } from './backup-layout.js';
-import { syncFile, syncFolder, writeNewFile } from './durable-write.js';
+import { onPathAsync, syncFile, syncFolder, writeNewFile } from './durable-write.js';
 import { findMissingWal } from './missing-wal.js';
 import { SegmentWriter } from './segment-writer.js';
-import { pathFailure } from './system-reason.js';
 import type { WalSegment } from './wal-segment.js';
 import { ARCHIVE_STATUS, doneMark, type WalStore } from './wal-store.js';
 import type { WalWriter } from './wal-writer.js';
@@ -45,9 +44,9 @@ export class WalFolderStore implements WalStore {
     if (!sync) return;
     for (const folder of this.#folders) {
       for (const { name, path, isFile } of await this.#list(folder)) {
-        if (isFile) await this.#guarded('sync', join(folder, name), () => syncFile(path));
+        if (isFile) await onPathAsync(join(folder, name), 'sync', () => syncFile(path));
       }
-      await this.#guarded('sync', folder, () => syncFolder(folder));
+      await onPathAsync(folder, 'sync', () => syncFolder(folder));
     }
   }
 
@@ -64,7 +63,7 @@ export class WalFolderStore implements WalStore {
   }
 
   #list(folder: string) {
-    return this.#guarded('read', folder, async () =>
+    return onPathAsync(folder, 'read', async () =>
       Promise.all(
         (await readdir(folder)).map(async (name) => {
           const path = join(folder, name);
@@ -73,14 +72,6 @@ export class WalFolderStore implements WalStore {
         }),
       ),
     );
-  }
-
-  async #guarded<T>(action: string, path: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (cause) {
-      throw pathFailure(action, path, cause);
-    }
   }
 }
 

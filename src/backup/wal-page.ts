@@ -81,6 +81,14 @@ export function parseWalPage(bytes: Buffer, at: number): WalPageHeader | string 
   };
 }
 
+/** What the first {@link LONG_PAGE_HEADER_BYTES} of a segment say of all of them; a sentence when they do not. */
+export function parseSegmentHeader(bytes: Buffer, name: string): WalSegmentHeader | string {
+  if (bytes.length < LONG_PAGE_HEADER_BYTES) return `the segment ${name} is too short`;
+  const header = parseWalPage(bytes, 0);
+  if (typeof header === 'string') return `${header} in the page header of the segment ${name}`;
+  return header.segment ?? `the segment ${name} begins without a long page header`;
+}
+
 /** Sizes that configure's --with-wal-blocksize allows. */
 function isPageSize(bytes: number): boolean {
   return bytes >= 1024 && bytes <= 65_536 && (bytes & (bytes - 1)) === 0;

@@ -8,7 +8,7 @@ import { whyNoCodec } from '../../src/backup/archive-codec.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { AuthenticationError, ConfigurationError, ServerError } from '../../src/errors.js';
-import { findClientTool, runTool } from '../support/client-tools.js';
+import { findClientTool, needsClientTool, runTool } from '../support/client-tools.js';
 import { needsInstalledServer, sharedInstalledServer } from '../support/installed-server.js';
 import { needsMajor, PG_MAJOR, sharedServer, sql } from '../support/server.js';
 import { temporaryFolder } from './copied-backup.js';
@@ -49,7 +49,8 @@ suite('compressed backups of a real server', () => {
     ['client-gzip:2', 'fetch'],
     ['client-gzip:9', 'stream'],
   ] as const) {
-    const skip = compression.startsWith('server') && needsMajor(15, 'compression by the server');
+    const isServer = compression.startsWith('server');
+    const skip = isServer && needsMajor(15, 'compression by the server');
     test(`${compression}, tar format, -X ${walMethod}: what GNU tar extracts starts`, { skip }, async (t) => {
       const restored = await RestoredServer.prepare(t);
       const directory = restored.beside('archives');
@@ -59,14 +60,14 @@ suite('compressed backups of a real server', () => {
       const names = (await readdir(directory)).sort();
       const wal = names.find((name) => name.startsWith('pg_wal'));
       assert.deepEqual(names, ['backup_manifest', 'base.tar.gz', ...(wal === undefined ? [] : [wal])]);
-      assert.equal(wal !== undefined, walMethod === 'stream');
-      const judged = await verifyBackup(directory, { parseWal: wal === 'pg_wal.tar' });
-      assert.deepEqual(judged, { ok: true, problems: [] });
+      assert.equal(wal, walMethod === 'fetch' ? undefined : isServer ? 'pg_wal.tar' : 'pg_wal.tar.gz');
       await mkdir(restored.dataDirectory, { mode: 0o700 });
       await execute('tar', ['-xzf', join(directory, 'base.tar.gz'), '-C', restored.dataDirectory]);
       if (wal !== undefined) {
-        await execute('tar', ['-xf', join(directory, wal), '-C', join(restored.dataDirectory, 'pg_wal')]);
+        const unpack = wal.endsWith('.gz') ? '-xzf' : '-xf';
+        await execute('tar', [unpack, join(directory, wal), '-C', join(restored.dataDirectory, 'pg_wal')]);
       }
+      assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
       await assertKept(restored);
     });
   }
@@ -132,7 +133,7 @@ suite('compressed backups of a real server', () => {
         await new BaseBackup({ ...options, compression, walMethod: 'fetch' }).run();
         const archive = compression === 'none' ? 'base.tar' : 'base.tar.gz';
         assert.deepEqual((await readdir(there)).sort(), ['backup_manifest', archive]);
-        assert.deepEqual(await verifyBackup(there, { parseWal: compression === 'none' }), { ok: true, problems: [] });
+        assert.deepEqual(await verifyBackup(there), { ok: true, problems: [] });
         await assert.rejects(new BaseBackup(options).run(), (error) => {
           return error instanceof ServerError && /not empty/.test(error.message);
         });
@@ -155,6 +156,8 @@ suite('compression with lz4 and zstd', { skip: needsInstalledServer }, () => {
   before(() => server().sql(TABLE));
   const base = { checkpoint: 'fast', sync: false, walMethod: 'fetch' } as const;
   const whyNoZstd = whyNoCodec('zstd');
+  const tool = findClientTool('pg_basebackup') ?? '';
+  const whyNoTool = needsClientTool('pg_basebackup');
 
   test('zstd in plain format, where this Node.js has it', async (t) => {
     const directory = join(await temporaryFolder(t), 'backup');
@@ -188,7 +191,7 @@ suite('compression with lz4 and zstd', { skip: needsInstalledServer }, () => {
       assert.ok(reason === undefined || (result.unverifiedReason ?? '').includes(reason));
       const archive = method === 'lz4' ? 'base.tar.lz4' : 'base.tar.zst';
       assert.deepEqual((await readdir(directory)).sort(), ['backup_manifest', archive]);
-      const { ok, problems } = await verifyBackup(directory, { parseWal: false });
+      const { ok, problems } = await verifyBackup(directory);
       assert.equal(ok, reason === undefined);
       if (reason !== undefined) {
         assert.deepEqual(
@@ -204,6 +207,33 @@ suite('compression with lz4 and zstd', { skip: needsInstalledServer }, () => {
       assert.deepEqual(await verifyBackup(extracted), { ok: true, problems: [] });
     });
   }
+
+  test('the archives have the names that pg_basebackup gives them, and its own are good too', {
+    skip: whyNoTool,
+  }, async (t) => {
+    const folder = await temporaryFolder(t);
+    const connection = server().connectionString();
+    for (const [compression, walMethod] of [
+      ['client-gzip', 'stream'],
+      ['client-gzip:9', 'fetch'],
+      ['client-zstd', 'stream'],
+      ['server-gzip', 'stream'],
+      ['server-lz4', 'stream'],
+    ] as const) {
+      if (compression === 'client-zstd' && whyNoZstd !== undefined) continue;
+      const [theirs, ours] = [join(folder, `theirs-${compression}`), join(folder, `ours-${compression}`)];
+      const flags = ['-Ft', '-cfast', '--no-sync', '-X', walMethod, '-Z', compression];
+      const { exitCode, stderr } = await runTool(tool, ['-d', connection, '-D', theirs, ...flags]);
+      assert.equal(exitCode, 0, stderr);
+      const options = { ...base, connection, directory: ours, compression, walMethod } as const;
+      await new BaseBackup({ ...options, format: 'tar' }).run();
+      assert.deepEqual((await readdir(ours)).sort(), (await readdir(theirs)).sort(), compression);
+      if (compression === 'server-lz4') continue;
+      // Theirs are of several compressed streams, one behind the other.
+      for (const directory of [theirs, ours])
+        assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
+    }
+  });
 
   test('long distances came with 16', async (t) => {
     const directory = join(await temporaryFolder(t), 'backup');

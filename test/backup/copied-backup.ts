@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EmbeddedServer } from '../../src/cli/embedded-server.js';
+import { Lsn } from '../../src/lsn.js';
 import { manifestBytes } from '../../src/testing/manifest-bytes.js';
 import { connect } from '../support/server.js';
 
@@ -79,4 +80,24 @@ export async function sealBackup(backup: CopiedBackup, version: 1 | 2): Promise<
     walRanges,
   });
   await writeFile(join(directory, 'backup_manifest'), manifest);
+}
+
+/** Another bit at this byte. */
+export async function flip(path: string, offset: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  byte[0] ^= 0x10;
+  await file.write(byte, 0, 1, offset);
+}
+
+/** The segment in which the backup's WAL begins, and where in it. */
+export async function firstSegment(
+  walDirectory: string,
+  { startLsn }: CopiedBackup,
+): Promise<{ path: string; offset: number }> {
+  const lsn = Lsn.parse(startLsn);
+  const number = (lsn / (16n * 1024n * 1024n)).toString(16).toUpperCase().padStart(8, '0');
+  const name = (await readdir(walDirectory)).find((one) => one.length === 24 && one.endsWith(number)) ?? '';
+  return { path: join(walDirectory, name), offset: Number(lsn % (16n * 1024n * 1024n)) };
 }

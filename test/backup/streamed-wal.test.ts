@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,11 +110,16 @@ suite('WAL over a connection of its own', () => {
 
   test('more than a segment: those that are complete are marked; in an archive it is the same', async (t) => {
     const stream = Buffer.concat([COPY_BOTH_RESPONSE, wal(START, SEGMENT_BYTES)]);
-    for (const format of ['plain', 'tar'] as const) {
-      const { backup, directory, root } = await attempt(t, [stream], { format, slot: false });
+    for (const how of [{ format: 'plain' }, { format: 'tar' }, { format: 'tar', compression: 'gzip:1' }] as const) {
+      const { backup, directory, root } = await attempt(t, [stream], { ...how, slot: false });
       await backup.run();
-      const extracted = format === 'plain' ? join(directory, 'pg_wal') : root;
-      if (format === 'tar') {
+      const extracted = how.format === 'plain' ? join(directory, 'pg_wal') : root;
+      if ('compression' in how) {
+        const archive = join(directory, 'pg_wal.tar.gz');
+        assert.equal((await stat(archive)).mode & 0o7777, 0o600);
+        execFileSync('gzip', ['-t', archive]);
+        execFileSync('tar', ['-xzf', archive, '-C', root]);
+      } else if (how.format === 'tar') {
         const { members } = await indexArchive(join(directory, 'pg_wal.tar'));
         assert.deepEqual(
           members.map(({ path, size }) => [path, size]),
@@ -145,6 +151,22 @@ suite('WAL over a connection of its own', () => {
       assert.ok(commands.at(-1)?.endsWith('PHYSICAL 0/200000 TIMELINE 2'));
     }
   });
+});
+
+test('an archive of WAL that is kept after a failure is cut off, and there is no manifest', async (t) => {
+  const data = randomBytes(SEGMENT_BYTES - 0x100);
+  const piece = copyData(encodeXLogData({ walStart: START, serverWalEnd: START, serverTimeUs: 0n }, data));
+  const lost = Buffer.concat([errorResponse('57P01', 'terminating connection', 'FATAL'), READY_FOR_QUERY]);
+  for (const compression of ['none', 'gzip']) {
+    const options = { format: 'tar', compression, keepOnError: true, slot: false } as const;
+    const { backup, directory } = await attempt(t, [Buffer.concat([COPY_BOTH_RESPONSE, piece, lost])], options);
+    await assert.rejects(backup.run(), ConnectionError);
+    const names = await readdir(directory);
+    const archive = compression === 'gzip' ? 'pg_wal.tar.gz' : 'pg_wal.tar';
+    assert.ok(names.includes(archive) && !names.includes('backup_manifest'), String(names));
+    const { status, stderr } = spawnSync('tar', ['-tf', join(directory, archive)], { encoding: 'utf8' });
+    assert.ok(status !== 0, stderr);
+  }
 });
 
 suite('WAL that does not come: the backup ends at once, and leaves nothing', () => {
