@@ -32,7 +32,6 @@ import type { TransformSource, ValidateSource } from './threads/decode-task.js';
 import { type ResolvedTypes, resolveTypes, type TypesOptions } from './types/type-options.js';
 import type { TypesMode } from './types/type-rules.js';
 
-export { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from './errors/option-checks.js';
 export type { RetryOptions, SlotOptions, SpillOptions, TransformOptions, ValidateOptions };
 
 /**

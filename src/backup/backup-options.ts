@@ -1,7 +1,7 @@
 import { isAbsolute, resolve as resolvePath } from 'node:path';
 import { resolveConnectionConfig } from '../connection/connection-config.js';
 import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
-import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../options.js';
+import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
 import { checkSlotName } from '../protocol/quoting.js';
 import { type BackupCompression, type ResolvedCompression, resolveCompression } from './backup-compression.js';

@@ -1,4 +1,4 @@
-import { wrong } from '../options.js';
+import { wrong } from '../errors/option-checks.js';
 
 /** Where a backup goes that does not come here; 15 and later. */
 export interface BackupTarget {
