@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
-import { ConfigurationError } from '../errors.js';
+import { callback, flag, integer, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { MANIFEST_NAME } from './manifest.js';
 
 /** `plain`: files as the server has them. `tar`: the server's archives. */
@@ -57,9 +57,10 @@ export interface ResolvedVerifyOptions {
 const ALWAYS_IGNORED = [MANIFEST_NAME, 'pg_wal', 'postgresql.auto.conf', 'recovery.signal', 'standby.signal'];
 const MAX_WORKERS = 64;
 const MAX_DEFAULT_WORKERS = 8;
-const FLAGS = ['exitOnError', 'skipChecksums', 'parseWal'] as const;
 const KNOWN: ReadonlySet<string> = new Set([
-  ...FLAGS,
+  'exitOnError',
+  'skipChecksums',
+  'parseWal',
   'format',
   'manifestPath',
   'ignore',
@@ -70,34 +71,23 @@ const KNOWN: ReadonlySet<string> = new Set([
 ] satisfies (keyof VerifyBackupOptions)[]);
 
 export function resolveVerifyOptions(directory: string, options: VerifyBackupOptions): ResolvedVerifyOptions {
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name)) throw wrong(name, `is no option; there are ${[...KNOWN].join(', ')}`);
-  }
-  const { format, ignore = [], workers, onProgress = () => {}, signal } = options;
+  refuseUnknown(options, KNOWN, '');
+  const { format, ignore = [], manifestPath, walDirectory } = options;
   if (format !== undefined && format !== 'plain' && format !== 'tar') throw wrong('format', 'must be "plain" or "tar"');
   if (!Array.isArray(ignore)) throw wrong('ignore', 'must be a list of paths');
-  for (const flag of FLAGS) {
-    if (!['boolean', 'undefined'].includes(typeof options[flag])) throw wrong(flag, 'must be true or false');
-  }
-  if (typeof onProgress !== 'function') throw wrong('onProgress', 'must be a function');
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
-  if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS)) {
-    throw wrong('workers', `must be a whole number from 1 to ${MAX_WORKERS}`);
-  }
   const root = pathFrom(directory, 'directory');
-  const { manifestPath, walDirectory } = options;
   return {
     directory: root,
     format,
     manifestPath: manifestPath === undefined ? join(root, MANIFEST_NAME) : pathFrom(manifestPath, 'manifestPath'),
     ignore: [...ALWAYS_IGNORED, ...ignore.map(ignoredPath)],
-    exitOnError: options.exitOnError ?? false,
-    skipChecksums: options.skipChecksums ?? false,
-    parseWal: options.parseWal ?? true,
+    exitOnError: flag(options.exitOnError, 'exitOnError'),
+    skipChecksums: flag(options.skipChecksums, 'skipChecksums'),
+    parseWal: flag(options.parseWal ?? true, 'parseWal'),
     walDirectory: walDirectory === undefined ? undefined : pathFrom(walDirectory, 'walDirectory'),
-    workers: workers ?? Math.min(availableParallelism(), MAX_DEFAULT_WORKERS),
-    onProgress,
-    signal,
+    workers: integer(options.workers, 'workers', 1, MAX_WORKERS, Math.min(availableParallelism(), MAX_DEFAULT_WORKERS)),
+    onProgress: callback(options.onProgress, 'onProgress') ?? (() => {}),
+    signal: signalFrom(options.signal),
   };
 }
 
@@ -115,8 +105,4 @@ function ignoredPath(path: unknown): string {
 function pathFrom(path: unknown, option: string): string {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) throw wrong(option, 'must be a path');
   return resolvePath(path);
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }

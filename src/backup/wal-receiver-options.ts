@@ -4,7 +4,7 @@ import {
   type ConnectionInput,
   resolveConnectionConfig,
 } from '../connection/connection-config.js';
-import { ConfigurationError } from '../errors.js';
+import { flag, integer, oneOf, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { checkSlotName } from '../protocol/quoting.js';
 
 /** A physical slot, which keeps the server from removing WAL that was not received. */
@@ -71,34 +71,43 @@ const KNOWN: ReadonlySet<string> = new Set([
 ] satisfies (keyof WalReceiverOptions)[]);
 
 export function resolveReceiverOptions(options: WalReceiverOptions): ResolvedReceiverOptions {
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name)) throw wrong(name, `is no option; there are ${[...KNOWN].join(', ')}`);
-  }
-  const { directory, synchronous = false, signal } = options;
+  refuseUnknown(options, KNOWN, '');
+  const { directory } = options;
   if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
     throw wrong('directory', 'must be a path');
   }
-  if (typeof synchronous !== 'boolean') throw wrong('synchronous', 'must be true or false');
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'must be an AbortSignal');
   return {
     connection: resolveConnectionConfig(options.connection),
     directory: resolvePath(directory),
     slot: slotFrom(options.slot),
     startLsn: lsnFrom(options.startLsn, 'startLsn'),
     endLsn: lsnFrom(options.endLsn, 'endLsn'),
-    synchronous,
-    feedbackIntervalMs: interval(options.feedbackIntervalMs, 'feedbackIntervalMs', DEFAULT_FEEDBACK_INTERVAL_MS),
-    livenessTimeoutMs: interval(options.livenessTimeoutMs, 'livenessTimeoutMs', DEFAULT_LIVENESS_TIMEOUT_MS),
-    signal,
+    synchronous: flag(options.synchronous, 'synchronous'),
+    feedbackIntervalMs: integer(
+      options.feedbackIntervalMs,
+      'feedbackIntervalMs',
+      1,
+      MAX_INTERVAL_MS,
+      DEFAULT_FEEDBACK_INTERVAL_MS,
+    ),
+    livenessTimeoutMs: integer(
+      options.livenessTimeoutMs,
+      'livenessTimeoutMs',
+      1,
+      MAX_INTERVAL_MS,
+      DEFAULT_LIVENESS_TIMEOUT_MS,
+    ),
+    signal: signalFrom(options.signal),
   };
 }
 
 function slotFrom(slot: WalReceiverOptions['slot']): Required<PhysicalSlotOptions> | undefined {
   if (slot === undefined) return undefined;
-  const { name, create = 'never', temporary = false } = typeof slot === 'string' ? { name: slot } : slot;
+  const given = typeof slot === 'string' ? { name: slot } : slot;
+  const { name } = given;
   checkSlotName(name, 'slot.name');
-  if (create !== 'never' && create !== 'if-missing') throw wrong('slot.create', 'must be "never" or "if-missing"');
-  if (typeof temporary !== 'boolean') throw wrong('slot.temporary', 'must be true or false');
+  const create = oneOf(given.create, 'slot.create', ['never', 'if-missing'], 'never');
+  const temporary = flag(given.temporary, 'slot.temporary');
   if (temporary && create === 'never') throw wrong('slot.temporary', 'needs slot.create: "if-missing"');
   return { name, create, temporary };
 }
@@ -106,14 +115,4 @@ function slotFrom(slot: WalReceiverOptions['slot']): Required<PhysicalSlotOption
 function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
   if (lsn === undefined || (typeof lsn === 'bigint' && lsn >= 0n && lsn <= MAX_LSN)) return lsn;
   throw wrong(option, 'must be a bigint of 64 bits; Lsn.parse reads X/Y');
-}
-
-function interval(value: number | undefined, option: string, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (Number.isInteger(value) && value >= 1 && value <= MAX_INTERVAL_MS) return value;
-  throw wrong(option, `must be a whole number from 1 to ${MAX_INTERVAL_MS}`);
-}
-
-function wrong(option: string, problem: string): ConfigurationError {
-  return new ConfigurationError(`${option} ${problem}`, { option });
 }
