@@ -7,7 +7,7 @@ import { BaseBackup } from '../../src/backup/base-backup.js';
 import { parseManifest } from '../../src/backup/manifest.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { WalReceiver } from '../../src/backup/wal-receiver.js';
-import { ServerError } from '../../src/errors.js';
+import { ProtocolError, ServerError } from '../../src/errors.js';
 import { findClientTool, runTool, toolMajor } from '../support/client-tools.js';
 import { eventually } from '../support/eventually.js';
 import { PG_MAJOR } from '../support/server.js';
@@ -113,8 +113,11 @@ test(`the timeline changes while a standby is copied, of PostgreSQL ${PG_MAJOR}`
     const { running, release } = await begin(directory);
     await second.sql('SELECT pg_promote()');
     release();
-    await assert.rejects(running, (error) => {
-      return error instanceof ServerError && /the standby was promoted during online backup/.test(error.message);
+    await assert.rejects(running, (error: Error) => {
+      const { message } = error;
+      if (error instanceof ServerError) return message.includes('the standby was promoted during online backup');
+      // 14 may end its timeline before it knows which comes next; pg_receivewal refuses that too.
+      return PG_MAJOR === 14 && error instanceof ProtocolError && message === 'timeline 2 is followed by 0 at 0/0';
     });
     await assert.rejects(stat(directory), { code: 'ENOENT' });
   });

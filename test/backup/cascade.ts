@@ -40,11 +40,15 @@ export class Cascade {
     await eventually('the rows of the first timeline', async () => (await rowsOf(this.second)) === 1000);
     await this.first.sql('SELECT pg_promote()');
     await this.first.sql('INSERT INTO kept SELECT generate_series(1001, 2000)');
-    await this.first.sql('CHECKPOINT');
-    await eventually('the second timeline', async () => {
+    const [inserted] = await this.first.sql('SELECT pg_current_wal_lsn()::text AS lsn');
+    // Where a backup of a standby ends is what its control file says.
+    await eventually('the rows of the second timeline, for good', async () => {
+      await this.first.sql('CHECKPOINT');
       await this.second.sql('CHECKPOINT');
-      const [row] = await this.second.sql('SELECT min_recovery_end_timeline AS timeline FROM pg_control_recovery()');
-      return row?.timeline === 2;
+      const [row] = await this.second.sql(
+        `SELECT min_recovery_end_timeline = 2 AND min_recovery_end_lsn >= '${inserted?.lsn}' AS there FROM pg_control_recovery()`,
+      );
+      return row?.there === true;
     });
   }
 }
