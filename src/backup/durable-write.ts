@@ -43,9 +43,9 @@ export async function syncFolder(path: PathLike): Promise<void> {
   await folder.sync();
 }
 
-/** Makes the file at `path` safe. */
+/** Makes the file at `path` safe, also one that its owner may not write to. Windows syncs only what is open for writing. */
 export async function syncFile(path: PathLike): Promise<void> {
-  await using file = await open(path, 'r+');
+  await using file = await open(path, process.platform === 'win32' ? 'r+' : 'r');
   await file.sync();
 }
 

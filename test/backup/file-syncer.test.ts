@@ -28,6 +28,14 @@ suite('files that are to survive a crash', () => {
     await syncer.done();
   });
 
+  test('a file that its owner may only read, such as server.key; root may write to any', async (t) => {
+    const path = join(await temporaryFolder(t), 'server.key');
+    await writeFile(path, 'x', { mode: 0o400 });
+    const syncer = new FileSyncer();
+    syncer.add(path, path, 'file');
+    await syncer.done();
+  });
+
   test('the first that cannot be made safe is named, to whoever waits', async (t) => {
     const folder = await temporaryFolder(t);
     const missing = join(folder, 'missing');
