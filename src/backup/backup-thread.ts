@@ -6,10 +6,12 @@ import type { BackupLayout, BackupPositions, BackupSummary } from './backup-layo
 import { type BackupReply, type BackupTask, decodeFailure } from './backup-task.js';
 
 /** Bytes on their way to the disk beyond which nothing more is read, and below which reading goes on. */
-const MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024;
-const RESUME_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
+const MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
+const RESUME_IN_FLIGHT_BYTES = 4 * 1024 * 1024;
 /** Stretches are told together when they have so many bytes. */
-const MESSAGE_BYTES = 256 * 1024;
+const MESSAGE_BYTES = 512 * 1024;
+/** Of the thread's heap. It makes much that is used at once; V8's own choice keeps more of it than there is to keep. */
+const YOUNG_GENERATION_MB = 4;
 
 export interface BackupThreadHandler {
   /** Too much waits for the disk, or no longer. */
@@ -39,7 +41,11 @@ export class BackupThread {
 
   constructor(layout: BackupLayout, handler: BackupThreadHandler) {
     this.#handler = handler;
-    this.#worker = new Worker(BACKUP_WORKER_URL, { workerData: layout, name: 'backup' });
+    this.#worker = new Worker(BACKUP_WORKER_URL, {
+      workerData: layout,
+      name: 'backup',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
     this.#worker.on('message', (reply: BackupReply) => this.#onReply(reply));
     this.#worker.on('error', (cause) =>
       this.#fail(new BackupError('the thread that writes the backup failed', { cause })),

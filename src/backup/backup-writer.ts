@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BackupError } from '../errors.js';
 import { type ArchiveSink, ReceivedFiles } from './archive-sinks.js';
 import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } from './backup-layout.js';
 import { createSink, looksInto } from './compressed-sinks.js';
-import { appendToFile, NewFile, renameFile, syncPath } from './durable-file.js';
+import { appendToFile, NewFile, onPath, renameFile, syncPath } from './durable-file.js';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
 import { compareOrigin, compareWithManifest, type ReceivedFile } from './manifest-comparison.js';
 import { formatManifest, type ListedFile } from './manifest-format.js';
@@ -25,7 +26,6 @@ export class BackupWriter {
   readonly #received: ReceivedFiles;
   readonly #sink: ArchiveSink;
   readonly #manifestPath: string;
-  readonly #manifestParts: Buffer[] = [];
   #manifestFile: NewFile | undefined;
   #inArchive = false;
 
@@ -50,13 +50,11 @@ export class BackupWriter {
   /** Bytes of what began last, which must not change until they are used: at once, or when the promise says so. */
   push(bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     if (this.#inArchive) return this.#sink.push(bytes, start, end);
-    const part = Buffer.from(bytes.subarray(start, end));
     const file = this.#manifestFile;
-    if (file === undefined || file.size + part.length > MAX_MANIFEST_BYTES) {
+    if (file === undefined || file.size + end - start > MAX_MANIFEST_BYTES) {
       throw new BackupError('the manifest is too long', { path: MANIFEST_NAME });
     }
-    file.write(part);
-    this.#manifestParts.push(part);
+    file.write(bytes.subarray(start, end));
     return undefined;
   }
 
@@ -100,10 +98,10 @@ export class BackupWriter {
       walSegmentBytes === undefined || !isRead ? undefined : findMissingWal(files, walSegmentBytes, positions);
     if (missing !== undefined) throw missing;
     if (generatedManifest !== undefined) return false;
-    const manifest = parseManifest(Buffer.concat(this.#manifestParts));
+    const manifest = onPath(this.#manifestPath, 'read', () => readFileSync(this.#manifestPath));
     const difference = isRead
       ? compareWithManifest(manifest, files, systemIdentifier, positions)
-      : compareOrigin(manifest, systemIdentifier, positions);
+      : compareOrigin(parseManifest(manifest), systemIdentifier, positions);
     if (difference !== undefined) throw difference;
     return isRead;
   }

@@ -1,7 +1,7 @@
 import { ManifestMismatchError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import type { BackupPositions } from './backup-layout.js';
-import { type Manifest, showPath } from './manifest.js';
+import { type ManifestFile, type ManifestOrigin, scanManifest, showPath } from './manifest.js';
 
 /** A file that was received. */
 export interface ReceivedFile {
@@ -16,46 +16,65 @@ export interface ReceivedFile {
 const UNLISTED = /^pg_wal\//;
 
 /**
- * The first difference between what the server says it sent and what came, or `undefined`. `received` is keyed by path as
- * in the manifest.
+ * A difference between what the server's manifest says that it sent and what came, or `undefined`. `received` is keyed by
+ * path as in the manifest, which is not kept: of many files it takes more memory than what came.
+ *
+ * @throws BackupError where the manifest is malformed
  */
 export function compareWithManifest(
-  manifest: Manifest,
+  manifest: Buffer,
   received: ReadonlyMap<string, ReceivedFile>,
   systemIdentifier: bigint,
   positions: BackupPositions,
 ): ManifestMismatchError | undefined {
-  const difference = compareOrigin(manifest, systemIdentifier, positions);
-  if (difference !== undefined) return difference;
+  const listed = new Set<ReceivedFile>();
+  let difference: ManifestMismatchError | undefined;
+  const origin = scanManifest(manifest, (expected) => {
+    const file = received.get(expected.path);
+    difference ??= compareFile(expected, file);
+    if (file === undefined) return true;
+    const isNew = !listed.has(file);
+    listed.add(file);
+    return isNew;
+  });
+  return compareOrigin(origin, systemIdentifier, positions) ?? difference ?? findUnlisted(received, listed);
+}
+
+function compareFile(expected: ManifestFile, file: ReceivedFile | undefined): ManifestMismatchError | undefined {
+  const { path, size, algorithm, checksum } = expected;
+  if (file === undefined) return mismatch(path, 'a file missing', 'a file', 'no file');
+  if (file.size !== size) return mismatch(path, 'another size', `${size} bytes`, `${file.size} bytes`);
+  if (file.checksum === checksum) return undefined;
+  return mismatch(path, 'another checksum', `${algorithm} ${checksum}`, file.checksum);
+}
+
+function findUnlisted(
+  received: ReadonlyMap<string, ReceivedFile>,
+  listed: ReadonlySet<ReceivedFile>,
+): ManifestMismatchError | undefined {
   for (const [path, file] of received) {
-    const expected = manifest.files.get(path);
-    if (expected === undefined) {
-      if (!UNLISTED.test(path)) return mismatch(path, 'a file that is not in the manifest', 'no file', 'a file');
-    } else if (expected.size !== file.size) {
-      return mismatch(path, 'another size', `${expected.size} bytes`, `${file.size} bytes`);
-    } else if (expected.checksum !== file.checksum) {
-      return mismatch(path, 'another checksum', `${expected.algorithm} ${expected.checksum}`, file.checksum);
-    }
-  }
-  for (const path of manifest.files.keys()) {
-    if (!received.has(path)) return mismatch(path, 'a file missing', 'a file', 'no file');
+    if (listed.has(file) || UNLISTED.test(path)) continue;
+    return mismatch(path, 'a file that is not in the manifest', 'no file', 'a file');
   }
   return undefined;
 }
 
 /** Whether the manifest is of this system and of this backup; its files are not looked at. */
 export function compareOrigin(
-  manifest: Manifest,
+  origin: ManifestOrigin,
   systemIdentifier: bigint,
   positions: BackupPositions,
 ): ManifestMismatchError | undefined {
-  if (manifest.systemIdentifier !== undefined && manifest.systemIdentifier !== systemIdentifier) {
-    return mismatch('System-Identifier', 'another system', String(manifest.systemIdentifier), String(systemIdentifier));
+  if (origin.systemIdentifier !== undefined && origin.systemIdentifier !== systemIdentifier) {
+    return mismatch('System-Identifier', 'another system', String(origin.systemIdentifier), String(systemIdentifier));
   }
-  return compareWalRanges(manifest, positions);
+  return compareWalRanges(origin, positions);
 }
 
-function compareWalRanges({ walRanges }: Manifest, positions: BackupPositions): ManifestMismatchError | undefined {
+function compareWalRanges(
+  { walRanges }: ManifestOrigin,
+  positions: BackupPositions,
+): ManifestMismatchError | undefined {
   const start = walRanges.map(({ startLsn }) => startLsn).sort(Lsn.compare)[0] ?? 0n;
   const end =
     walRanges

@@ -27,13 +27,17 @@ export interface ManifestWalRange {
   readonly endLsn: bigint;
 }
 
-export interface Manifest {
+/** What a manifest says of the backup as a whole. */
+export interface ManifestOrigin {
   readonly version: 1 | 2;
   /** From version 2 (PostgreSQL 17) on. */
   readonly systemIdentifier: bigint | undefined;
+  readonly walRanges: readonly ManifestWalRange[];
+}
+
+export interface Manifest extends ManifestOrigin {
   /** By path, in the manifest's order. */
   readonly files: ReadonlyMap<string, ManifestFile>;
-  readonly walRanges: readonly ManifestWalRange[];
 }
 
 /** A path of the manifest for people: UTF-8 where it is, with what else there is escaped. */
@@ -43,8 +47,20 @@ export function showPath(path: string): string {
   return shown.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
+/** Reads a whole manifest, as {@link scanManifest} does. */
+export function parseManifest(bytes: Buffer): Manifest {
+  const files = new Map<string, ManifestFile>();
+  const origin = scanManifest(bytes, (file) => {
+    if (files.has(file.path)) return false;
+    files.set(file.path, file);
+    return true;
+  });
+  return { ...origin, files };
+}
+
 /**
- * Reads a whole manifest, and believes it only with the right checksum of its own.
+ * Reads a manifest file by file, and believes it only with the right checksum of its own, which comes last. `onFile` says
+ * whether the path is a new one; one that comes twice is malformed.
  *
  * ```
  * { "PostgreSQL-Backup-Manifest-Version": 1 | 2,
@@ -58,7 +74,7 @@ export function showPath(path: string): string {
  * @throws BackupError
  * @see https://www.postgresql.org/docs/current/backup-manifest-format.html
  */
-export function parseManifest(bytes: Buffer): Manifest {
+export function scanManifest(bytes: Buffer, onFile: (file: ManifestFile) => boolean): ManifestOrigin {
   if (bytes.length > MAX_MANIFEST_BYTES) {
     throw malformed(`${bytes.length} bytes; at most ${MAX_MANIFEST_BYTES} are accepted`);
   }
@@ -66,7 +82,7 @@ export function parseManifest(bytes: Buffer): Manifest {
   const seen = new Set<string>();
   let version: 1 | 2 | undefined;
   let systemIdentifier: bigint | undefined;
-  let files: Map<string, ManifestFile> | undefined;
+  let hasFiles = false;
   let walRanges: ManifestWalRange[] | undefined;
   let checksum: string | undefined;
   for (const key of scanner.keys()) {
@@ -82,7 +98,10 @@ export function parseManifest(bytes: Buffer): Manifest {
         systemIdentifier = unsigned64(scanner);
         break;
       case 'Files':
-        files = filesFrom(scanner);
+        for (const _ of scanner.elements()) {
+          if (!onFile(fileFrom(scanner))) throw scanner.failure('a path comes twice');
+        }
+        hasFiles = true;
         break;
       case 'WAL-Ranges':
         walRanges = Array.from(scanner.elements(), () => walRangeFrom(scanner));
@@ -95,14 +114,14 @@ export function parseManifest(bytes: Buffer): Manifest {
     }
   }
   scanner.expectEnd();
-  if (version === undefined || files === undefined || walRanges === undefined || checksum === undefined) {
+  if (version === undefined || !hasFiles || walRanges === undefined || checksum === undefined) {
     throw malformed('a field is missing');
   }
   if ((systemIdentifier === undefined) !== (version === 1)) {
     throw malformed(`version ${version} ${version === 1 ? 'has no' : 'needs a'} system identifier`);
   }
   checkOwnChecksum(bytes, checksum);
-  return { version, systemIdentifier, files, walRanges };
+  return { version, systemIdentifier, walRanges };
 }
 
 /** SHA-256 over everything before the last line, which must be the one with the checksum. */
@@ -123,16 +142,6 @@ function versionFrom(scanner: JsonScanner): 1 | 2 {
   if (digits === '1') return 1;
   if (digits === '2') return 2;
   throw scanner.failure('the version is neither 1 nor 2');
-}
-
-function filesFrom(scanner: JsonScanner): Map<string, ManifestFile> {
-  const files = new Map<string, ManifestFile>();
-  for (const _ of scanner.elements()) {
-    const file = fileFrom(scanner);
-    if (files.has(file.path)) throw scanner.failure('a path comes twice');
-    files.set(file.path, file);
-  }
-  return files;
 }
 
 function fileFrom(scanner: JsonScanner): ManifestFile {
