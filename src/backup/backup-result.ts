@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { whyNoCodec } from './archive-codec.js';
 import type { BackupLayout, BackupSummary } from './backup-layout.js';
-import { MANIFEST_NAME } from './manifest.js';
+import { MANIFEST_NAME } from './manifest-name.js';
 import type { BackupTablespace } from './tablespace.js';
 
 /** A backup that is complete, on disk and, with a manifest, proved. */

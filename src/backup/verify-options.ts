@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
 import { callback, flag, integer, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
-import { MANIFEST_NAME } from './manifest.js';
+import { MANIFEST_NAME } from './manifest-name.js';
 
 /** `plain`: files as the server has them. `tar`: the server's archives. */
 export type BackupFormat = 'plain' | 'tar';

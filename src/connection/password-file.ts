@@ -2,7 +2,6 @@ import { constants, createReadStream } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import helper from 'pgpass/lib/helper.js';
 import { isUnixSocket, type ServerAddress } from './server-address.js';
 
 /** What the password file had for a connection; `ignored` says why the file was not read although it is there. */
@@ -25,6 +24,7 @@ export async function readPasswordFile(
   const path = file ?? defaultPasswordFile(env);
   const ignored = await whyIgnored(path);
   if (ignored !== undefined) return { password: undefined, ignored: ignored || undefined };
+  const { default: helper } = await import('pgpass/lib/helper.js');
   const { address, database, user } = connection;
   const lookUp = (host: string): Promise<string | undefined> =>
     new Promise((resolve) => {

@@ -1,5 +1,4 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { crc32c } from '@node-rs/crc32';
 import { SpillError } from '../errors.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
 
@@ -28,6 +27,7 @@ export class SpillFile {
 
   /** Writes the stretches behind those before. SpillError; then the file holds what it held before. */
   async append(stretches: readonly PackedBatch[]): Promise<void> {
+    const { crc32c } = await import('@node-rs/crc32');
     const extents: Extent[] = [];
     const buffers: Uint8Array[] = [];
     let offset = this.#byteCount;
@@ -75,6 +75,7 @@ export class SpillFile {
   }
 
   async #readExtent(file: FileHandle, { offset, indexBytes, dataBytes, checksum }: Extent): Promise<PackedBatch> {
+    const { crc32c } = await import('@node-rs/crc32');
     const bytes = new Uint8Array(indexBytes + dataBytes);
     let filled = 0;
     try {

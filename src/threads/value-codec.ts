@@ -1,4 +1,5 @@
-import { addExtension, Packr, Unpackr } from 'msgpackr';
+import { createRequire } from 'node:module';
+import type * as Msgpackr from 'msgpackr';
 import { EXTENSION_UNCHANGED } from '../types/pack-extensions.js';
 import { UNCHANGED } from '../types/unchanged.js';
 
@@ -12,18 +13,32 @@ class UnchangedMarker {}
 
 const UNCHANGED_MARKER = new UnchangedMarker();
 
-addExtension({
-  Class: UnchangedMarker,
-  type: EXTENSION_UNCHANGED,
-  pack: () => Buffer.of(0),
-  unpack: Object.assign((): typeof UNCHANGED => UNCHANGED, { noBuffer: true }),
-});
+interface Codec {
+  readonly packr: Msgpackr.Packr;
+  readonly unpackr: Msgpackr.Unpackr;
+}
 
-const packr = new Packr({ useRecords: false, moreTypes: true });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, moreTypes: true, copyBuffers: true } as object);
+/** Made when first needed: a stream without a transform has no use for it, nor have its threads. */
+let codec: Codec | undefined;
+
+function makeCodec(): Codec {
+  const { addExtension, Packr, Unpackr } = createRequire(import.meta.url)('msgpackr') as typeof Msgpackr;
+  addExtension({
+    Class: UnchangedMarker,
+    type: EXTENSION_UNCHANGED,
+    pack: () => Buffer.of(0),
+    unpack: Object.assign((): typeof UNCHANGED => UNCHANGED, { noBuffer: true }),
+  });
+  return {
+    packr: new Packr({ useRecords: false, moreTypes: true }),
+    unpackr: new Unpackr({ useRecords: false, mapsAsObjects: true, moreTypes: true, copyBuffers: true } as object),
+  };
+}
 
 /** The value as msgpack, in memory that the next call may write over. */
 export function packValue(value: unknown): Uint8Array {
+  codec ??= makeCodec();
+  const { packr } = codec;
   try {
     return packr.pack(value);
   } catch {
@@ -34,7 +49,8 @@ export function packValue(value: unknown): Uint8Array {
 
 /** The value packed at `[start, end)`. */
 export function unpackValue(bytes: Buffer, start: number, end: number): unknown {
-  return unpackr.unpack(bytes, { start, end });
+  codec ??= makeCodec();
+  return codec.unpackr.unpack(bytes, { start, end });
 }
 
 function withMarkers(value: unknown): unknown {
