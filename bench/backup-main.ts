@@ -13,7 +13,7 @@ import { QUIET_SETTINGS } from './quiet-settings.js';
 import { describeMachine, formatReport, type Report } from './report.js';
 import { type Spread, spreadOf } from './spread.js';
 
-const USAGE = `npm run bench:backup -- [option ...]
+const USAGE = `npm run bench:backup -- [large] [small-files] [option ...]
 
   --rounds N        rounds in turn (3)
   --megabytes N     of tables, in the large cluster (1600)
@@ -25,12 +25,15 @@ const USAGE = `npm run bench:backup -- [option ...]
 const MAJOR = 15;
 const US = 'pg-walstream, verified while it arrives';
 const THEM = 'pg_basebackup && pg_verifybackup';
-const SMALL_MEGABYTES = 100;
+/** Clusters whose backups show what memory does with the size; the last of them has had time to warm up. */
+const SMALLER_MEGABYTES = [100, 400] as const;
 const MAX_RSS_MB = 150;
-/** What "flat" is: the peak of the large cluster as a multiple of the one of the small one. */
+/** What "flat" is: the peak of the large cluster as a multiple of the one before. */
 const FLAT_RATIO = 1.1;
 const MAX_LOOP_DELAY_MS = 10;
 const MAX_WALL_RATIO = { SHA256: 0.8, CRC32C: 1.0 } as const;
+
+const PARTS: readonly string[] = ['large', 'small-files'];
 
 const KINDS: readonly BackupKind[] = [
   { walMethod: 'stream', manifestChecksums: 'SHA256', sync: false },
@@ -40,7 +43,8 @@ const KINDS: readonly BackupKind[] = [
 ];
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       rounds: { type: 'string', default: '3' },
       megabytes: { type: 'string', default: '1600' },
@@ -53,6 +57,9 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
+  const unknown = positionals.find((part) => !PARTS.includes(part));
+  if (unknown !== undefined) throw new Error(`${unknown}: not one of ${PARTS.join(', ')}`);
+  const parts = positionals.length === 0 ? PARTS : positionals;
   const rounds = countFrom('--rounds', values.rounds);
   const largeMb = countFrom('--megabytes', values.megabytes);
   const smallFiles = countFrom('--small-files', values['small-files']);
@@ -65,25 +72,28 @@ async function main(): Promise<void> {
   const bench = await BackupBench.make(rounds, report);
   const directory = await mkdtemp(join(tmpdir(), 'backup-bench-'));
   try {
-    const small = await inCluster(
-      (client) => fillTables(client, SMALL_MEGABYTES),
-      (connection) => bench.peakRss('small', { connection, directory }),
-    );
-    const large = await inCluster(
-      (client) => fillTables(client, largeMb),
-      (connection) => bench.contest(`${largeMb} MB of tables`, { connection, directory }),
-    );
-    await inCluster(
-      (_client, server) => addSmallFiles(server.dataDirectory, smallFiles),
-      (connection) => bench.contest(`${smallFiles} small files`, { connection, directory }),
-    );
-    report.verdicts.push({
-      name: `RSS peak, ${largeMb} MB as a multiple of ${SMALL_MEGABYTES} MB`,
-      value: large / small,
-      bound: 'at most',
-      target: FLAT_RATIO,
-      unit: '',
-    });
+    if (parts.includes('large')) {
+      const ours = new Map<string, readonly BackupRun[]>();
+      for (const size of SMALLER_MEGABYTES) {
+        const title = `${size} MB of tables`;
+        await inCluster(
+          (client) => fillTables(client, size),
+          async (connection) => ours.set(title, await bench.ours(title, { connection, directory })),
+        );
+      }
+      const title = `${largeMb} MB of tables`;
+      await inCluster(
+        (client) => fillTables(client, largeMb),
+        async (connection) => ours.set(title, await bench.contest(title, { connection, directory })),
+      );
+      bench.judgeFlatness(ours);
+    }
+    if (parts.includes('small-files')) {
+      await inCluster(
+        (_client, server) => addSmallFiles(server.dataDirectory, smallFiles),
+        (connection) => bench.contest(`${smallFiles} small files`, { connection, directory, keep: true }),
+      );
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -132,18 +142,18 @@ class BackupBench {
     this.#contestants = contestants;
   }
 
-  /** Ours alone: the highest of some rounds, in bytes. */
-  async peakRss(title: string, place: BackupPlace): Promise<number> {
-    const peaks: number[] = [];
+  /** Ours alone, of the first kind. */
+  async ours(title: string, place: BackupPlace): Promise<BackupRun[]> {
+    const runs: BackupRun[] = [];
     for (let round = 1; round <= this.#rounds; round++) {
-      peaks.push((await this.#run(title, round, [US, backUpWithUs], place, KINDS[0])).peakRssBytes ?? Number.NaN);
+      runs.push(await this.#run(title, round, [US, backUpWithUs], place, KINDS[0]));
     }
-    return spreadOf(peaks).median;
+    return runs;
   }
 
-  /** Every kind of backup by everybody in turn; gives our peak of memory. */
-  async contest(title: string, place: BackupPlace): Promise<number> {
-    const peaks: number[] = [];
+  /** Every kind of backup by everybody in turn; gives ours of the first kind. */
+  async contest(title: string, place: BackupPlace): Promise<readonly BackupRun[]> {
+    let ofFirstKind: readonly BackupRun[] | undefined;
     // Everything is read once before: the cluster is in the system's cache for whoever comes first.
     for (const contestant of this.#contestants) await this.#run(`${title}, warm-up`, 0, contestant, place, KINDS[0]);
     for (const kind of KINDS) {
@@ -158,9 +168,29 @@ class BackupBench {
         title: name,
         rows: [...runs].map(([who, of]) => ({ name: who, figures: figures(of) })),
       });
-      peaks.push(this.#judge(name, kind, runs));
+      this.#judge(name, kind, runs);
+      ofFirstKind ??= runs.get(US);
     }
-    return Math.max(...peaks);
+    return ofFirstKind ?? [];
+  }
+
+  /** Our memory by what was backed up, from the smallest to the largest. */
+  judgeFlatness(runs: ReadonlyMap<string, readonly BackupRun[]>): void {
+    this.#report.tables.push({
+      title: 'pg-walstream, SHA256, without fsync',
+      rows: [...runs].map(([name, of]) => ({ name, figures: figures(of) })),
+    });
+    const peaks = Array.from(runs, ([name, of]) => ({ name, peak: medianPeakRss(of) }));
+    const before = peaks.at(-2);
+    const last = peaks.at(-1);
+    if (before === undefined || last === undefined) return;
+    this.#report.verdicts.push({
+      name: `RSS peak, ${last.name}, as a multiple of ${before.name}`,
+      value: last.peak / before.peak,
+      bound: 'at most',
+      target: FLAT_RATIO,
+      unit: '',
+    });
   }
 
   async #run(title: string, round: number, [name, run]: Contestant, place: BackupPlace, kind: BackupKind) {
@@ -169,8 +199,7 @@ class BackupBench {
     return result;
   }
 
-  /** Gives our median peak of memory. */
-  #judge(name: string, kind: BackupKind, runs: ReadonlyMap<string, readonly BackupRun[]>): number {
+  #judge(name: string, kind: BackupKind, runs: ReadonlyMap<string, readonly BackupRun[]>): void {
     const ours = runs.get(US) ?? [];
     const theirs = runs.get(THEM) ?? [];
     const { verdicts } = this.#report;
@@ -184,9 +213,8 @@ class BackupBench {
         unit: '',
       });
     }
-    const peakRss = spreadOf(ours.map(({ peakRssBytes }) => peakRssBytes ?? Number.NaN)).median;
     verdicts.push(
-      { name: `${name}: RSS peak`, value: peakRss / 1e6, bound: 'at most', target: MAX_RSS_MB, unit: 'MB' },
+      { name: `${name}: RSS peak`, value: medianPeakRss(ours) / 1e6, bound: 'at most', target: MAX_RSS_MB, unit: 'MB' },
       {
         name: `${name}: event-loop delay, 99th percentile`,
         value: spreadOf(ours.map(({ loopDelayP99Ms }) => loopDelayP99Ms ?? Number.NaN)).median,
@@ -195,8 +223,11 @@ class BackupBench {
         unit: 'ms',
       },
     );
-    return peakRss;
   }
+}
+
+function medianPeakRss(runs: readonly BackupRun[]): number {
+  return spreadOf(runs.map(({ peakRssBytes }) => peakRssBytes ?? Number.NaN)).median;
 }
 
 function figures(runs: readonly BackupRun[]): Record<string, Spread | undefined> {

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { runClient } from './client-process.js';
 import type { BackupReport, BackupRequest } from './clients/backup-request.js';
 
@@ -18,12 +20,17 @@ export interface BackupRun {
 /** What is backed up, and where to. */
 export interface BackupPlace {
   readonly connection: string;
-  /** Each backup has a folder of its own there, which is removed again. */
+  /** Each backup has a folder of its own there. */
   readonly directory: string;
+  /**
+   * Leaves that folder there, with everything written out to the disk. Otherwise it is removed at once, which whoever makes
+   * many files next would pay for: ext4 without a journal looks past every inode that was freed in the last minutes.
+   */
+  readonly keep?: boolean;
 }
 
 export function backUpWithUs(place: BackupPlace, kind: BackupKind): Promise<BackupRun> {
-  return inNewFolder(place.directory, async (directory) => {
+  return inNewFolder(place, async (directory) => {
     const request: BackupRequest = { connection: place.connection, directory, ...kind };
     const startedAt = performance.now();
     const { cpuMs, peakRssBytes, endedAt, output } = await runClient({
@@ -48,7 +55,7 @@ export function backUpWithPostgres(
   { walMethod, manifestChecksums, sync }: BackupKind,
   { pgBaseBackup, pgVerifyBackup }: BackupTools,
 ): Promise<BackupRun> {
-  return inNewFolder(place.directory, async (directory) => {
+  return inNewFolder(place, async (directory) => {
     const startedAt = performance.now();
     const taken = await runClient({
       program: pgBaseBackup,
@@ -67,11 +74,15 @@ export function backUpWithPostgres(
   });
 }
 
-async function inNewFolder<T>(parent: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(parent, 'backup-'));
+async function inNewFolder<T>(
+  { directory, keep = false }: BackupPlace,
+  work: (directory: string) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(directory, 'backup-'));
   try {
     return await work(join(folder, 'data'));
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (keep) await promisify(execFile)('sync');
+    else await rm(folder, { recursive: true, force: true });
   }
 }

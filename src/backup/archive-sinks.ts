@@ -59,7 +59,7 @@ export class ReceivedFiles {
 
   endFile(): void {
     const checksum = this.#checksum.digest();
-    this.files.set(this.#path, { size: this.#size, modifiedAt: this.#modifiedAt, checksum });
+    this.files.set(this.#path, { size: this.#size, modifiedAt: this.#modifiedAt, checksum, isListed: false });
   }
 }
 

@@ -6,8 +6,8 @@ import type { BackupLayout, BackupPositions, BackupSummary } from './backup-layo
 import { type BackupReply, type BackupTask, decodeFailure } from './backup-task.js';
 
 /** Bytes on their way to the disk beyond which nothing more is read, and below which reading goes on. */
-const MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
-const RESUME_IN_FLIGHT_BYTES = 4 * 1024 * 1024;
+const MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024;
+const RESUME_IN_FLIGHT_BYTES = 2 * 1024 * 1024;
 /** Stretches are told together when they have so many bytes. */
 const MESSAGE_BYTES = 512 * 1024;
 /** Of the thread's heap. It makes much that is used at once; V8's own choice keeps more of it than there is to keep. */

@@ -1,18 +1,15 @@
-import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BackupError } from '../errors.js';
 import { type ArchiveSink, ReceivedFiles } from './archive-sinks.js';
 import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } from './backup-layout.js';
 import { createSink, looksInto } from './compressed-sinks.js';
-import { appendToFile, NewFile, onPath, renameFile, syncPath } from './durable-file.js';
-import { MANIFEST_NAME, MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
+import { appendToFile, filePieces, NewFile, renameFile, syncPath } from './durable-file.js';
+import { MAX_MANIFEST_BYTES, parseManifest } from './manifest.js';
 import { compareOrigin, compareWithManifest, type ReceivedFile } from './manifest-comparison.js';
 import { formatManifest, type ListedFile } from './manifest-format.js';
+import { MANIFEST_NAME, UNPROVED_MANIFEST_NAME } from './manifest-name.js';
 import { findMissingWal } from './missing-wal.js';
 import { RECOVERY_CONFIGURATION, STANDBY_SIGNAL } from './recovery-configuration.js';
-
-/** Name of the manifest until everything else is proved and on disk. */
-export const UNPROVED_MANIFEST_NAME = `${MANIFEST_NAME}.tmp`;
 
 /** WAL is proved by its own checksums; the server lists no segments either. */
 const WAL_SEGMENT = /^pg_wal\/[0-9A-F]{24}$/;
@@ -98,7 +95,7 @@ export class BackupWriter {
       walSegmentBytes === undefined || !isRead ? undefined : findMissingWal(files, walSegmentBytes, positions);
     if (missing !== undefined) throw missing;
     if (generatedManifest !== undefined) return false;
-    const manifest = onPath(this.#manifestPath, 'read', () => readFileSync(this.#manifestPath));
+    const manifest = filePieces(this.#manifestPath);
     const difference = isRead
       ? compareWithManifest(manifest, files, systemIdentifier, positions)
       : compareOrigin(parseManifest(manifest), systemIdentifier, positions);

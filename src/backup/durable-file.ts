@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   type PathLike,
+  readSync,
   renameSync,
   symlinkSync,
   writeSync,
@@ -18,6 +19,8 @@ import { pathFailure } from './system-reason.js';
 /** For a file that must not be there yet. `O_NOFOLLOW` is not there on Windows, where links need a privilege. */
 export const CREATE_EXCLUSIVELY =
   constants.O_CREAT | constants.O_EXCL | ((constants.O_NOFOLLOW as number | undefined) ?? 0);
+
+const PIECE_BYTES = 64 * 1024;
 
 /** Runs calls of the file system; what they throw becomes a {@link BackupError} with the path and the system's error. */
 export function onPath<T>(path: string, action: string, run: () => T): T {
@@ -98,6 +101,21 @@ export function syncPath(path: PathLike, shownPath: string, kind: 'file' | 'dire
       closeSync(descriptor);
     }
   });
+}
+
+/** What is in a file; each piece must be done with before the next is asked for, and all of it when no more are. */
+export function* filePieces(path: string): Generator<Buffer, void, undefined> {
+  const descriptor = onPath(path, 'open', () => openSync(path, 'r'));
+  const memory = Buffer.allocUnsafe(PIECE_BYTES);
+  try {
+    for (;;) {
+      const count = onPath(path, 'read', () => readSync(descriptor, memory, 0, memory.length, null));
+      if (count === 0) return;
+      yield memory.subarray(0, count);
+    }
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 export function renameFile(from: string, to: string): void {

@@ -10,6 +10,8 @@ export interface ReceivedFile {
   readonly modifiedAt: number;
   /** By the algorithm that the manifest was asked for; see ManifestChecksum. */
   readonly checksum: string;
+  /** Whether it was found in the manifest. */
+  isListed: boolean;
 }
 
 /** WAL is in no manifest: it is proved by its own checksums. */
@@ -17,27 +19,27 @@ const UNLISTED = /^pg_wal\//;
 
 /**
  * A difference between what the server's manifest says that it sent and what came, or `undefined`. `received` is keyed by
- * path as in the manifest, which is not kept: of many files it takes more memory than what came.
+ * path as in the manifest; what is listed is marked there. The manifest comes in pieces, and nothing of it is kept: of many
+ * files it takes more memory than what came.
  *
  * @throws BackupError where the manifest is malformed
  */
 export function compareWithManifest(
-  manifest: Buffer,
+  manifest: Iterable<Buffer>,
   received: ReadonlyMap<string, ReceivedFile>,
   systemIdentifier: bigint,
   positions: BackupPositions,
 ): ManifestMismatchError | undefined {
-  const listed = new Set<ReceivedFile>();
   let difference: ManifestMismatchError | undefined;
   const origin = scanManifest(manifest, (expected) => {
     const file = received.get(expected.path);
     difference ??= compareFile(expected, file);
     if (file === undefined) return true;
-    const isNew = !listed.has(file);
-    listed.add(file);
+    const isNew = !file.isListed;
+    file.isListed = true;
     return isNew;
   });
-  return compareOrigin(origin, systemIdentifier, positions) ?? difference ?? findUnlisted(received, listed);
+  return compareOrigin(origin, systemIdentifier, positions) ?? difference ?? findUnlisted(received);
 }
 
 function compareFile(expected: ManifestFile, file: ReceivedFile | undefined): ManifestMismatchError | undefined {
@@ -48,12 +50,9 @@ function compareFile(expected: ManifestFile, file: ReceivedFile | undefined): Ma
   return mismatch(path, 'another checksum', `${algorithm} ${checksum}`, file.checksum);
 }
 
-function findUnlisted(
-  received: ReadonlyMap<string, ReceivedFile>,
-  listed: ReadonlySet<ReceivedFile>,
-): ManifestMismatchError | undefined {
-  for (const [path, file] of received) {
-    if (listed.has(file) || UNLISTED.test(path)) continue;
+function findUnlisted(received: ReadonlyMap<string, ReceivedFile>): ManifestMismatchError | undefined {
+  for (const [path, { isListed }] of received) {
+    if (isListed || UNLISTED.test(path)) continue;
     return mismatch(path, 'a file that is not in the manifest', 'no file', 'a file');
   }
   return undefined;

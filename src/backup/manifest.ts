@@ -3,10 +3,14 @@ import { BackupError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import { JsonScanner } from './json-scanner.js';
 import { CHECKSUM_BYTES, MANIFEST_CHECKSUM_ALGORITHMS, type ManifestChecksumAlgorithm } from './manifest-checksum.js';
+import { MANIFEST_NAME } from './manifest-name.js';
 
-export const MANIFEST_NAME = 'backup_manifest';
 /** Longest manifest that is read: some two million files. */
 export const MAX_MANIFEST_BYTES = 512 * 1024 * 1024;
+
+const NEWLINE = 0x0a;
+/** Of the line with the checksum, which has some 90. */
+const MAX_LAST_LINE_BYTES = 1024;
 
 export interface ManifestFile {
   /**
@@ -48,9 +52,9 @@ export function showPath(path: string): string {
 }
 
 /** Reads a whole manifest, as {@link scanManifest} does. */
-export function parseManifest(bytes: Buffer): Manifest {
+export function parseManifest(pieces: Iterable<Buffer>): Manifest {
   const files = new Map<string, ManifestFile>();
-  const origin = scanManifest(bytes, (file) => {
+  const origin = scanManifest(pieces, (file) => {
     if (files.has(file.path)) return false;
     files.set(file.path, file);
     return true;
@@ -59,8 +63,8 @@ export function parseManifest(bytes: Buffer): Manifest {
 }
 
 /**
- * Reads a manifest file by file, and believes it only with the right checksum of its own, which comes last. `onFile` says
- * whether the path is a new one; one that comes twice is malformed.
+ * Reads a manifest file by file, and believes it only with the right checksum of its own, which comes last. Each piece of its
+ * text is done with before the next is asked for. `onFile` says whether the path is a new one; one that comes twice is malformed.
  *
  * ```
  * { "PostgreSQL-Backup-Manifest-Version": 1 | 2,
@@ -74,11 +78,18 @@ export function parseManifest(bytes: Buffer): Manifest {
  * @throws BackupError
  * @see https://www.postgresql.org/docs/current/backup-manifest-format.html
  */
-export function scanManifest(bytes: Buffer, onFile: (file: ManifestFile) => boolean): ManifestOrigin {
-  if (bytes.length > MAX_MANIFEST_BYTES) {
-    throw malformed(`${bytes.length} bytes; at most ${MAX_MANIFEST_BYTES} are accepted`);
+export function scanManifest(pieces: Iterable<Buffer>, onFile: (file: ManifestFile) => boolean): ManifestOrigin {
+  const text = new ManifestText();
+  const passed = text.pass(pieces);
+  try {
+    return scan(new JsonScanner(passed, MANIFEST_NAME), text, onFile);
+  } finally {
+    // Whoever gives the pieces may hold a file open.
+    passed.return();
   }
-  const scanner = new JsonScanner(bytes, MANIFEST_NAME);
+}
+
+function scan(scanner: JsonScanner, text: ManifestText, onFile: (file: ManifestFile) => boolean): ManifestOrigin {
   const seen = new Set<string>();
   let version: 1 | 2 | undefined;
   let systemIdentifier: bigint | undefined;
@@ -120,21 +131,50 @@ export function scanManifest(bytes: Buffer, onFile: (file: ManifestFile) => bool
   if ((systemIdentifier === undefined) !== (version === 1)) {
     throw malformed(`version ${version} ${version === 1 ? 'has no' : 'needs a'} system identifier`);
   }
-  checkOwnChecksum(bytes, checksum);
+  text.check(checksum);
   return { version, systemIdentifier, walRanges };
 }
 
-/** SHA-256 over everything before the last line, which must be the one with the checksum. */
-function checkOwnChecksum(bytes: Buffer, expected: string): void {
-  const end = bytes.length - 1;
-  if (bytes[end] !== 0x0a) throw malformed('the last line has no end');
-  const lineStart = bytes.lastIndexOf(0x0a, end - 1) + 1;
-  const lastLine = bytes.toString('latin1', lineStart, end);
-  if (!/^"Manifest-Checksum": ?"[0-9a-fA-F]{64}"\s*\}$/.test(lastLine)) {
-    throw malformed('the last line is not its checksum');
+/** Passes a manifest on, and computes its own checksum: SHA-256 over everything before the last line, which has it. */
+class ManifestText {
+  readonly #hash = createHash('sha256');
+  /** The last line so far. */
+  #line: Buffer = Buffer.alloc(0);
+  #lineIsLong = false;
+  #byteCount = 0;
+
+  *pass(pieces: Iterable<Buffer>): Generator<Buffer, void, undefined> {
+    for (const piece of pieces) {
+      this.#byteCount += piece.length;
+      if (this.#byteCount > MAX_MANIFEST_BYTES) throw malformed(`more than ${MAX_MANIFEST_BYTES} bytes`);
+      this.#update(piece);
+      yield piece;
+    }
   }
-  const actual = createHash('sha256').update(bytes.subarray(0, lineStart)).digest('hex');
-  if (actual !== expected.toLowerCase()) throw malformed('its checksum does not match what it holds');
+
+  /** When everything has passed. */
+  check(expected: string): void {
+    const line = this.#line.toString('latin1');
+    if (!line.endsWith('\n')) throw malformed('the last line has no end');
+    if (this.#lineIsLong || !/^"Manifest-Checksum": ?"[0-9a-fA-F]{64}"\s*\}\n$/.test(line)) {
+      throw malformed('the last line is not its checksum');
+    }
+    if (this.#hash.digest('hex') !== expected.toLowerCase()) {
+      throw malformed('its checksum does not match what it holds');
+    }
+  }
+
+  #update(piece: Buffer): void {
+    const bytes = this.#line.length === 0 ? piece : Buffer.concat([this.#line, piece]);
+    // A newline at the very end belongs to the last line.
+    const lineStart = bytes.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
+    if (lineStart > 0) this.#lineIsLong = false;
+    // What cannot be the line that is looked for is not kept.
+    const kept = bytes.length - lineStart > MAX_LAST_LINE_BYTES ? bytes.length - 1 : lineStart;
+    if (kept > lineStart) this.#lineIsLong = true;
+    this.#hash.update(bytes.subarray(0, kept));
+    this.#line = Buffer.from(bytes.subarray(kept));
+  }
 }
 
 function versionFrom(scanner: JsonScanner): 1 | 2 {

@@ -63,7 +63,7 @@ test(`the timeline changes while a standby is copied, of PostgreSQL ${PG_MAJOR}`
     ] as const) {
       const result = await running;
       assert.deepEqual([result?.verified, result?.timeline], [true, 2]);
-      const { walRanges } = parseManifest(await readFile(join(directory, 'backup_manifest')));
+      const { walRanges } = parseManifest([await readFile(join(directory, 'backup_manifest'))]);
       assert.deepEqual(walRanges.map(({ timeline }) => timeline).sort(), [1, 2]);
       assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });
     }

@@ -37,7 +37,7 @@ suite('base backup', () => {
     assert.ok((progress.at(-1) ?? 0) > (result.byteCount ?? 0));
     assert.equal((await stat(restored.dataDirectory)).mode & 0o777, 0o700);
     assert.equal((await stat(join(restored.dataDirectory, 'PG_VERSION'))).mode & 0o777, 0o600);
-    const manifest = parseManifest(await readFile(result.manifestPath ?? ''));
+    const manifest = parseManifest([await readFile(result.manifestPath ?? '')]);
     assert.ok(manifest.files.size > 500 && manifest.files.size <= (result.fileCount ?? 0));
     assert.ok(!(await readdir(restored.dataDirectory)).some((name) => name.endsWith('.tmp')));
 

@@ -26,7 +26,7 @@ suite('a manifest that is made here', () => {
       const options = { connection, directory, checkpoint: 'fast', sync: false, manifestChecksums } as const;
       const { manifestPath = '', systemId } = await new BaseBackup(options).run();
       const bytes = await readFile(manifestPath);
-      const { version, files, walRanges } = parseManifest(bytes);
+      const { version, files, walRanges } = parseManifest([bytes]);
       const times = [...bytes.toString('latin1').matchAll(/"Last-Modified": "(.*?)"/g)];
       const listed = [...files.values()].map(
         (file, n): ListedFile => ({ ...file, modifiedAt: Date.parse(times[n]?.[1] ?? '') / 1000 }),

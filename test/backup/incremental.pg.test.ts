@@ -43,7 +43,7 @@ suite('incremental backups', { skip: needsMajor(17, 'incremental backups') }, ()
     assert.ok((incremental.byteCount ?? 0) < (full.byteCount ?? 0) / 2, `${incremental.byteCount} ${full.byteCount}`);
     const label = await readFile(join(directory, 'backup_label'), 'utf8');
     assert.equal(/^INCREMENTAL FROM LSN: (.+)$/m.exec(label)?.[1], Lsn.format(full.startLsn));
-    const { files } = parseManifest(await readFile(incremental.manifestPath ?? ''));
+    const { files } = parseManifest([await readFile(incremental.manifestPath ?? '')]);
     const listed = [...files.keys()].filter((path) => basename(path).startsWith('INCREMENTAL.'));
     assert.ok(listed.length > 100, `${listed.length} incremental files`);
     assert.deepEqual(await verifyBackup(directory), { ok: true, problems: [] });

@@ -12,7 +12,7 @@ const RANGE = '{ "Timeline": 1, "Start-LSN": "0/2000028", "End-LSN": "1/2000158"
 
 suite('manifest', () => {
   test('version 1', () => {
-    const manifest = parseManifest(manifestBytes({ files: [FILE], walRanges: [RANGE] }));
+    const manifest = parseManifest([manifestBytes({ files: [FILE], walRanges: [RANGE] })]);
     assert.equal(manifest.version, 1);
     assert.equal(manifest.systemIdentifier, undefined);
     assert.deepEqual(
@@ -23,7 +23,9 @@ suite('manifest', () => {
   });
 
   test('version 2 with a system identifier that no double holds', () => {
-    const { systemIdentifier } = parseManifest(manifestBytes({ version: 2, systemIdentifier: '7500000000000000001' }));
+    const { systemIdentifier } = parseManifest([
+      manifestBytes({ version: 2, systemIdentifier: '7500000000000000001' }),
+    ]);
     assert.equal(systemIdentifier, 7500000000000000001n);
   });
 
@@ -32,7 +34,7 @@ suite('manifest', () => {
       '{ "Encoded-Path": "62ff80", "Size": 1, "Last-Modified": "x" }',
       '{ "Path": "gr\u00fc\\"n", "Size": 2, "Last-Modified": "x" }',
     ];
-    const paths = [...parseManifest(manifestBytes({ files })).files.keys()];
+    const paths = [...parseManifest([manifestBytes({ files })]).files.keys()];
     assert.deepEqual(paths, ['b\xff\x80', Buffer.from('gr\u00fc"n').toString('latin1')]);
     assert.deepEqual(paths.map(showPath), ['b\xff\\x80', 'gr\u00fc"n']);
   });
@@ -72,22 +74,69 @@ suite('manifest', () => {
     'a checksum on the same line as others': Buffer.from(
       manifestBytes().toString().replace(',\n"Manifest', ', "Manifest'),
     ),
+    'a path beyond any': manifestBytes({ files: [`{ "Path": "${'a'.repeat(1 << 20)}", "Size": 1 }`] }),
+    'a number beyond any': manifestBytes({ files: [`{ "Path": "a", "Size": ${'1'.repeat(1 << 20)} }`] }),
+    'a last line beyond any': Buffer.from(
+      manifestBytes()
+        .toString()
+        .replace('"Manifest-Checksum":', `$&${' '.repeat(5000)}`),
+    ),
     nothing: Buffer.alloc(0),
     'no object': Buffer.from('[]\n'),
   };
   for (const [fault, bytes] of Object.entries(FAULTS)) {
     test(`refused: ${fault}`, () => {
       assert.throws(
-        () => parseManifest(bytes),
+        () => parseManifest([bytes]),
         (error) => error instanceof BackupError && error.path === 'backup_manifest',
       );
     });
   }
 
+  /** The bytes in pieces that are overwritten when the next is asked for. */
+  function* inPieces(bytes: Buffer, lengths: Iterable<number>): Generator<Buffer> {
+    const memory = Buffer.alloc(bytes.length);
+    let at = 0;
+    for (const length of lengths) {
+      const end = Math.min(bytes.length, at + length);
+      bytes.copy(memory, 0, at, end);
+      yield memory.subarray(0, end - at);
+      memory.fill(0x22);
+      at = end;
+    }
+    yield Buffer.from(bytes.subarray(at));
+  }
+
+  test('the same in any pieces, lines longer than the last one is included', () => {
+    const long = FILE.replace('base/1/1255', 'gr\u00fcn \\u00e9/'.repeat(300));
+    const whole = manifestBytes({ files: [FILE, long], walRanges: [RANGE] });
+    const expected = parseManifest([whole]);
+    assert.deepEqual(parseManifest(inPieces(whole, Array(whole.length).fill(1))), expected);
+    fc.assert(
+      fc.property(fc.array(fc.nat(2000)), (lengths) => {
+        assert.deepEqual(parseManifest(inPieces(whole, lengths)), expected);
+      }),
+    );
+  });
+
+  test('whoever gives the pieces is told when no more are wanted', () => {
+    let left = false;
+    function* pieces(): Generator<Buffer> {
+      try {
+        yield Buffer.from('[');
+        yield Buffer.from(']');
+      } finally {
+        left = true;
+      }
+    }
+    assert.throws(() => parseManifest(pieces()), BackupError);
+    assert.ok(left);
+  });
+
   test('cut anywhere, or with a byte changed, it is refused', () => {
     const whole = manifestBytes({ files: [FILE, FILE.replace('1255', '1256')], walRanges: [RANGE] });
     for (let length = 0; length < whole.length; length++) {
-      assert.throws(() => parseManifest(whole.subarray(0, length)), BackupError, String(length));
+      assert.throws(() => parseManifest([whole.subarray(0, length)]), BackupError, String(length));
     }
     fc.assert(
       fc.property(fc.nat(whole.length - 2), fc.integer({ min: 1, max: 255 }), (at, change) => {
@@ -96,7 +145,7 @@ suite('manifest', () => {
         // The case of hex digits and the last line's own spaces say nothing.
         const meaning = (text: Buffer) => text.toString('latin1').toLowerCase().replace(/\s+/g, '');
         if (meaning(bytes) === meaning(whole)) return;
-        assert.throws(() => parseManifest(bytes), BackupError);
+        assert.throws(() => parseManifest([bytes]), BackupError);
       }),
     );
   });
