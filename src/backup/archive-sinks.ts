@@ -11,6 +11,12 @@ import { RecoveryPacker } from './recovery-packer.js';
 import { TAR_BLOCK_BYTES, TAR_TRAILER_BLOCKS, type TarMember, tarModifiedAt } from './tar-header.js';
 import { type TarHandler, type TarOrigin, TarReader } from './tar-reader.js';
 
+/**
+ * Files from this size on are made to survive a crash while others come. Of smaller ones each would wait for the disk by itself;
+ * they are left until all have come, and most have been written out by then.
+ */
+const SYNCED_EARLY_BYTES = 256 * 1024;
+
 /** What becomes of one archive after the other. */
 export interface ArchiveSink {
   begin(target: ArchiveTarget): void;
@@ -119,7 +125,9 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
     switch (member.kind) {
       case 'file':
         this.#received.beginFile(member.path, tarModifiedAt(header));
-        this.#file = new NewFile(Buffer.from(path, 'latin1'), this.#modes.file, showPath(path));
+        this.#file = new NewFile(Buffer.from(path, 'latin1'), this.#modes.file, showPath(path), {
+          syncedLater: this.#layout.sync,
+        });
         this.#filePath = path;
         break;
       case 'directory':
@@ -141,9 +149,10 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
 
   onMemberEnd(): void {
     this.#received.endFile();
+    const size = this.#file?.size ?? 0;
     this.#file?.close(false);
     this.#file = undefined;
-    if (!this.#layout.sync) return;
+    if (!this.#layout.sync || size < SYNCED_EARLY_BYTES) return;
     this.#syncer.add(Buffer.from(this.#filePath, 'latin1'), showPath(this.#filePath), 'file');
   }
 
@@ -156,11 +165,22 @@ export class ExtractingSink implements ArchiveSink, TarHandler {
       }
     }
     if (!this.#layout.sync) return;
+    this.#syncSmallFiles();
     for (const path of this.#directories) {
       this.#syncer.add(Buffer.from(path, 'latin1'), showPath(path), 'directory');
       await this.#syncer.room();
     }
     await this.#syncer.done();
+  }
+
+  /** In the order in which they came; by then they are on the disk, or nearly. Tablespaces are found through their links. */
+  #syncSmallFiles(): void {
+    const root = latin1(this.#layout.directory);
+    for (const [name, { size }] of this.#received.files) {
+      if (size >= SYNCED_EARLY_BYTES) continue;
+      const path = `${root}/${name}`;
+      syncPath(Buffer.from(path, 'latin1'), showPath(path), 'file');
+    }
   }
 
   #makeDirectory(path: string): void {
