@@ -6,6 +6,7 @@ import pg from 'pg';
 import { EmbeddedServer } from '../src/cli/embedded-server.js';
 import { findClientTool, toolMajor } from '../test/support/client-tools.js';
 import { type BackupKind, type BackupPlace, type BackupRun, backUpWithPostgres, backUpWithUs } from './backup-runs.js';
+import { chosenFrom } from './chosen-from.js';
 import { addSmallFiles, fillTables } from './cluster-content.js';
 import { megabytes, spreadOfKnown } from './contest.js';
 import { countFrom } from './count-from.js';
@@ -33,7 +34,7 @@ const FLAT_RATIO = 1.1;
 const MAX_LOOP_DELAY_MS = 10;
 const MAX_WALL_RATIO = { SHA256: 0.8, CRC32C: 1.0 } as const;
 
-const PARTS: readonly string[] = ['large', 'small-files'];
+const PARTS = ['large', 'small-files'] as const;
 
 const KINDS: readonly BackupKind[] = [
   { walMethod: 'stream', manifestChecksums: 'SHA256', sync: false },
@@ -57,9 +58,7 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const unknown = positionals.find((part) => !PARTS.includes(part));
-  if (unknown !== undefined) throw new Error(`${unknown}: not one of ${PARTS.join(', ')}`);
-  const parts = positionals.length === 0 ? PARTS : positionals;
+  const parts = chosenFrom(positionals, PARTS, USAGE);
   const rounds = countFrom('--rounds', values.rounds);
   const largeMb = countFrom('--megabytes', values.megabytes);
   const smallFiles = countFrom('--small-files', values['small-files']);
@@ -157,17 +156,14 @@ class BackupBench {
     // Everything is read once before: the cluster is in the system's cache for whoever comes first.
     for (const contestant of this.#contestants) await this.#run(`${title}, warm-up`, 0, contestant, place, KINDS[0]);
     for (const kind of KINDS) {
-      const name = `${title}, ${kind.manifestChecksums}, ${kind.sync ? 'with' : 'without'} fsync`;
+      const name = `${title}, ${describeKind(kind)}`;
       const runs = new Map<string, BackupRun[]>(this.#contestants.map(([contestant]) => [contestant, []]));
       for (let round = 1; round <= this.#rounds; round++) {
         for (const contestant of this.#contestants) {
           runs.get(contestant[0])?.push(await this.#run(name, round, contestant, place, kind));
         }
       }
-      this.#report.tables.push({
-        title: name,
-        rows: [...runs].map(([who, of]) => ({ name: who, figures: figures(of) })),
-      });
+      this.#addTable(name, runs);
       this.#judge(name, kind, runs);
       ofFirstKind ??= runs.get(US);
     }
@@ -176,10 +172,7 @@ class BackupBench {
 
   /** Our memory by what was backed up, from the smallest to the largest. */
   judgeFlatness(runs: ReadonlyMap<string, readonly BackupRun[]>): void {
-    this.#report.tables.push({
-      title: 'pg-walstream, SHA256, without fsync',
-      rows: [...runs].map(([name, of]) => ({ name, figures: figures(of) })),
-    });
+    this.#addTable(`pg-walstream, ${describeKind(KINDS[0])}`, runs);
     const peaks = Array.from(runs, ([name, of]) => ({ name, peak: medianPeakRss(of) }));
     const before = peaks.at(-2);
     const last = peaks.at(-1);
@@ -197,6 +190,10 @@ class BackupBench {
     const result = await run(place, kind);
     process.stderr.write(`${title}, round ${round}: ${name}: ${(result.wallMs / 1000).toFixed(2)} s\n`);
     return result;
+  }
+
+  #addTable(title: string, runs: ReadonlyMap<string, readonly BackupRun[]>): void {
+    this.#report.tables.push({ title, rows: [...runs].map(([name, of]) => ({ name, figures: figures(of) })) });
   }
 
   #judge(name: string, kind: BackupKind, runs: ReadonlyMap<string, readonly BackupRun[]>): void {
@@ -224,6 +221,10 @@ class BackupBench {
       },
     );
   }
+}
+
+function describeKind({ manifestChecksums, sync }: BackupKind): string {
+  return `${manifestChecksums}, ${sync ? 'with' : 'without'} fsync`;
 }
 
 function medianPeakRss(runs: readonly BackupRun[]): number {

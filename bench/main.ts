@@ -4,6 +4,7 @@ import pg from 'pg';
 import { EmbeddedServer } from '../src/cli/embedded-server.js';
 import { Backlog } from './backlog.js';
 import type { BenchContext, WrittenBacklog } from './bench-context.js';
+import { chosenFrom } from './chosen-from.js';
 import { countFrom } from './count-from.js';
 import { benchLatency } from './latency-bench.js';
 import { benchLargeTransaction, benchLive } from './live-bench.js';
@@ -54,7 +55,7 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const selected = positionals.length === 0 ? BENCH_NAMES : positionals.map(benchNameFrom);
+  const selected = chosenFrom(positionals, BENCH_NAMES, USAGE);
   const rowCounts: Record<ShapeName, number> = {
     narrow: countFrom('--rows-narrow', values['rows-narrow']),
     mixed: countFrom('--rows-mixed', values['rows-mixed']),
@@ -105,12 +106,6 @@ async function main(): Promise<void> {
 async function writeBacklog(client: pg.Client, shape: ShapeName, rowCount: number): Promise<WrittenBacklog> {
   const backlog = await Backlog.create(client, ROW_SHAPES[shape], { table: shape });
   return { backlog, end: await backlog.writeUpTo(rowCount) };
-}
-
-function benchNameFrom(text: string): BenchName {
-  const name = BENCH_NAMES.find((known) => known === text);
-  if (name === undefined) throw new Error(`there is no bench '${text}'\n${USAGE}`);
-  return name;
 }
 
 await main();
