@@ -48,8 +48,9 @@ suite(`a disk that is full, and PostgreSQL ${PG_MAJOR}`, { skip: needsSmallDisk 
     // Its segments have their whole size at once.
     ['the WAL', 4 * MIB, /\/pg_wal\/[0-9A-F]{24}$/, { slot, maxRateKb: 64 }],
     ['an archive', 14 * MIB, /\/base\.tar$/, { format: 'tar', walMethod: 'fetch' }],
-    // It is filled up at the end, most often while the rest of the data is still being written: the later one is named.
-    ['an archive and its WAL', 'data', /\/(pg_wal|base)\.tar$/, { format: 'tar', slot }],
+    // Filled up when the last segment is made whole, while the rest of the data or the manifest may still be written:
+    // whichever finds no room is named.
+    ['an archive and its WAL', 'data', /\/((pg_wal|base)\.tar|backup_manifest\.tmp)$/, { format: 'tar', slot }],
     [
       'a compressed archive',
       MIB,
@@ -75,6 +76,28 @@ suite(`a disk that is full, and PostgreSQL ${PG_MAJOR}`, { skip: needsSmallDisk 
       await nobodyIsLeft();
     });
   }
+
+  test('there is no room for compressed WAL: an error that names it, and nothing is left', async (t) => {
+    const disk = await smallDisk(t, MIB);
+    const connection = server().connectionString();
+    const options = { format: 'tar', compression: 'client-gzip:1', slot, maxRateKb: 32 } as const;
+    const directory = join(disk, 'backup');
+    const running = new BaseBackup({ connection, directory, checkpoint: 'fast', ...options }).run();
+    running.catch(() => {});
+    await eventually(
+      'WAL that is streamed',
+      async () => (await sql(server(), "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'")).length > 0,
+    );
+    // The data alone would take minutes to fill the disk; this is 2 MiB when it is compressed.
+    await sql(
+      server(),
+      `SELECT pg_logical_emit_message(false, 'random', string_agg(md5(random()::text), ''))
+       FROM generate_series(1, 131072); SELECT pg_switch_wal()`,
+    );
+    await assert.rejects(running, isFull(/\/(pg_wal|base)\.tar\.gz$/));
+    assert.deepEqual(await readdir(disk), []);
+    await nobodyIsLeft();
+  });
 
   test('what is kept of a backup has no manifest', async (t) => {
     const directory = join(await smallDisk(t, 14 * MIB), 'backup');
