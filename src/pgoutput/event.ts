@@ -18,7 +18,7 @@ import {
   uncommittedFields,
   uncommittedJson,
 } from './transaction-context.js';
-import { UnitEvent } from './unit-event.js';
+import { type AckUnit, UnitEvent } from './unit-event.js';
 
 /** A change of a row: of one of `Tables`, told apart by `schema` and `table`. */
 export type RowEvent<Tables extends object = AnyTables> = ChangeOfTable<TableShapes<Tables>>;
@@ -112,8 +112,8 @@ export class CommitEvent extends UnitEvent {
   readonly commitTime: Date;
 
   /** @internal */
-  constructor(lsn: bigint, commit: Commit, xid: number | undefined, unit: number) {
-    super(unit, commit.commitEndLsn);
+  constructor(lsn: bigint, commit: Commit, xid: number | undefined, unit: AckUnit) {
+    super(unit);
     this.lsn = lsn;
     this.xid = xid;
     this.commitLsn = commit.commitLsn;
@@ -252,9 +252,9 @@ export class MessageEvent extends UnitEvent {
     message: LogicalMessage,
     transaction: TransactionContext | undefined,
     subxid: number | undefined,
-    unit: number | undefined,
+    unit: AckUnit | undefined,
   ) {
-    super(unit, message.lsn);
+    super(unit);
     this.lsn = message.lsn;
     this.prefix = message.prefix;
     this.content = message.content;

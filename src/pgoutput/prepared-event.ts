@@ -2,7 +2,7 @@ import { EventBase, type EventJson } from './event-base.js';
 import { jsonFromLsn } from './event-json.js';
 import type { CommitPrepared, Prepared, RollbackPrepared } from './prepared-message.js';
 import { dateFromTimestamp } from './transaction-context.js';
-import { UnitEvent } from './unit-event.js';
+import { type AckUnit, UnitEvent } from './unit-event.js';
 
 /** A prepared transaction begins; everything up to its Prepare belongs to it. */
 export class BeginPrepareEvent extends EventBase {
@@ -60,8 +60,8 @@ abstract class PreparedEvent extends UnitEvent {
   readonly prepareTime: Date;
 
   /** @internal */
-  constructor(lsn: bigint, prepared: Prepared, unit: number) {
-    super(unit, prepared.prepareEndLsn);
+  constructor(lsn: bigint, prepared: Prepared, unit: AckUnit) {
+    super(unit);
     this.lsn = lsn;
     this.xid = prepared.xid;
     this.gid = prepared.gid;
@@ -115,8 +115,8 @@ export class CommitPreparedEvent extends UnitEvent {
   readonly commitTime: Date;
 
   /** @internal */
-  constructor(lsn: bigint, commit: CommitPrepared, unit: number) {
-    super(unit, commit.commitEndLsn);
+  constructor(lsn: bigint, commit: CommitPrepared, unit: AckUnit) {
+    super(unit);
     this.lsn = lsn;
     this.xid = commit.xid;
     this.gid = commit.gid;
@@ -165,8 +165,8 @@ export class RollbackPreparedEvent extends UnitEvent {
   readonly rollbackTime: Date;
 
   /** @internal */
-  constructor(lsn: bigint, rollback: RollbackPrepared, unit: number) {
-    super(unit, rollback.rollbackEndLsn);
+  constructor(lsn: bigint, rollback: RollbackPrepared, unit: AckUnit) {
+    super(unit);
     this.lsn = lsn;
     this.xid = rollback.xid;
     this.gid = rollback.gid;

@@ -2,7 +2,7 @@ import { EventBase, type EventJson } from './event-base.js';
 import { jsonFromLsn } from './event-json.js';
 import type { StreamAbort, StreamCommit, StreamStart } from './stream-message.js';
 import { dateFromTimestamp } from './transaction-context.js';
-import { UnitEvent } from './unit-event.js';
+import { type AckUnit, UnitEvent } from './unit-event.js';
 
 /** A block of changes of a transaction in progress begins. It ends with Stream Stop, before anything else comes. */
 export class StreamStartEvent extends EventBase {
@@ -77,8 +77,8 @@ export class StreamCommitEvent extends UnitEvent {
   readonly commitTime: Date;
 
   /** @internal */
-  constructor(lsn: bigint, commit: StreamCommit, unit: number) {
-    super(unit, commit.commitEndLsn);
+  constructor(lsn: bigint, commit: StreamCommit, unit: AckUnit) {
+    super(unit);
     this.lsn = lsn;
     this.xid = commit.xid;
     this.commitLsn = commit.commitLsn;

@@ -28,6 +28,7 @@ import { StreamAbortEvent, StreamCommitEvent, StreamStartEvent, StreamStopEvent 
 import { parseStreamAbort, parseStreamCommit, parseStreamStart } from './stream-message.js';
 import type { AnyTables } from './table-types.js';
 import { type BatchStart, type OpenTransaction, TransactionContext } from './transaction-context.js';
+import type { AckUnit } from './unit-event.js';
 
 /** Where a batch stands in the stream. */
 export interface BatchPosition {
@@ -35,6 +36,8 @@ export interface BatchPosition {
   readonly start: BatchStart;
   /** Number of the first unit of acknowledgement that ends in the events. */
   readonly firstUnit: number;
+  /** What counts them, which knows the stream. */
+  readonly unitCounter: object;
   /** Relation versions that index words refer to. */
   readonly relations: readonly RelationVersion[];
   readonly byteCount: number;
@@ -114,6 +117,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
   #inBlock: boolean;
   #ordinal: number;
   #unit: number;
+  readonly #unitCounter: object;
   readonly #unitLimit: number;
 
   /** @internal */
@@ -123,6 +127,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
     this.#inBlock = position.start.transaction?.kind === 'streamed';
     this.#ordinal = position.start.ordinal;
     this.#unit = position.firstUnit;
+    this.#unitCounter = position.unitCounter;
     this.#unitLimit = unitLimit;
   }
 
@@ -205,7 +210,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
       }
       case EventCode.commit: {
         const xid = this.#leave();
-        return new CommitEvent(events.lsnAt(at), events.parseAt(at, parseCommit), xid, this.#unit++);
+        return new CommitEvent(events.lsnAt(at), events.parseAt(at, parseCommit), xid, this.#endUnit());
       }
       case EventCode.truncate: {
         const { relations, options } = events.truncateAt(at);
@@ -220,7 +225,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
       }
       case EventCode.message: {
         const message = events.parseAt(at, parseMessage);
-        const unit = message.transactional ? undefined : this.#unit++;
+        const unit = message.transactional ? undefined : this.#endUnit();
         return new MessageEvent(message, this.#transaction, events.subxidAt(at), unit);
       }
       case EventCode.origin: {
@@ -250,7 +255,7 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
       case EventCode.streamStop:
         return new StreamStopEvent(lsn, this.#leave());
       case EventCode.streamCommit:
-        return new StreamCommitEvent(lsn, events.parseAt(at, parseStreamCommit), this.#unit++);
+        return new StreamCommitEvent(lsn, events.parseAt(at, parseStreamCommit), this.#endUnit());
       case EventCode.streamAbort:
         return new StreamAbortEvent(lsn, events.parseAt(at, parseStreamAbort));
       case EventCode.beginPrepare: {
@@ -260,13 +265,13 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
       }
       case EventCode.prepare:
         this.#leave();
-        return new PrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+        return new PrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#endUnit());
       case EventCode.streamPrepare:
-        return new StreamPrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#unit++);
+        return new StreamPrepareEvent(lsn, events.parseAt(at, parsePrepare), this.#endUnit());
       case EventCode.commitPrepared:
-        return new CommitPreparedEvent(lsn, events.parseAt(at, parseCommitPrepared), this.#unit++);
+        return new CommitPreparedEvent(lsn, events.parseAt(at, parseCommitPrepared), this.#endUnit());
       case EventCode.rollbackPrepared:
-        return new RollbackPreparedEvent(lsn, events.parseAt(at, parseRollbackPrepared), this.#unit++);
+        return new RollbackPreparedEvent(lsn, events.parseAt(at, parseRollbackPrepared), this.#endUnit());
       default:
         throw new TypeError(`event code ${code} is none`);
     }
@@ -284,6 +289,10 @@ export class EventCursor<Tables extends object = AnyTables> implements IterableI
     this.#transaction = undefined;
     this.#inBlock = false;
     return xid;
+  }
+
+  #endUnit(): AckUnit {
+    return { number: this.#unit++, counter: this.#unitCounter };
   }
 
   #nextOrdinal(): number | undefined {

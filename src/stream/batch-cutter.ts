@@ -366,6 +366,7 @@ export class BatchCutter {
           ordinal: this.#startOrdinal,
         },
         firstUnit: this.#startUnit,
+        unitCounter: this.#frontier,
         relations: versions,
         byteCount: end - start,
         redelivered: this.#isRedelivered,

@@ -1,23 +1,29 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, rm } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SpillError } from '../errors.js';
 import { SpillFile } from './spill-file.js';
 
-/** Whose spilled transactions these are: a slot is streamed by one connection at a time. */
+/** Whose spilled transactions these are. */
 export interface SpillOwner {
   readonly systemIdentifier: string;
   readonly slot: string;
 }
 
+/** How often a folder is made when another stream of the slot ends, and takes the one around it away, at that moment. */
+const MAX_ATTEMPTS = 10;
+
 /**
- * The folder of one slot's spilled transactions. It is made when something is spilled and removed with the stream; what
- * a crashed process left of the same slot is removed when the slot is streamed again.
+ * The spilled transactions of one stream: in a folder of its own, within that of its slot. Mostly a slot is streamed by one
+ * connection at a time; but a standby has the slots of its primary, and a process that has lost its slot to another may
+ * still read. The folder is made when something is spilled and removed with the stream; what a process left that crashed
+ * is removed when the slot is streamed again.
  */
 export class SpillDirectory {
+  /** Of the slot. */
   readonly path: string;
   readonly #parent: string;
-  #made: Promise<void> | undefined;
+  #own: Promise<string> | undefined;
   #nextFile = 0;
 
   constructor(parent: string, owner: SpillOwner) {
@@ -25,57 +31,89 @@ export class SpillDirectory {
     this.path = join(parent, nameOf(owner));
   }
 
-  /** Removes what an earlier process left. */
+  /** Removes what processes left that are gone. */
   async clear(): Promise<void> {
-    await this.#checkParent();
-    await this.#remove();
+    await this.#check(this.#parent);
+    await this.#check(this.path);
+    const names = await readdir(this.path).catch((): string[] => []);
+    if (names.length === 0) return;
+    for (const name of names) if (!(await isInUse(this.path, name))) await this.#remove(join(this.path, name));
+    await this.#leave();
   }
 
   /** A file that is not there yet. SpillError when the folder cannot be made. */
   async newFile(): Promise<SpillFile> {
-    this.#made ??= this.#make();
-    await this.#made;
-    return new SpillFile(join(this.path, `${this.#nextFile++}.spill`));
+    this.#own ??= this.#make();
+    const own = await this.#own;
+    return new SpillFile(join(own, `${this.#nextFile++}.spill`));
   }
 
   /** Removes the folder with everything in it. */
   async close(): Promise<void> {
-    if (this.#made === undefined) return;
-    await this.#made.catch(() => {});
-    this.#made = undefined;
-    await this.#remove();
+    const own = await this.#own?.catch(() => undefined);
+    this.#own = undefined;
+    if (own === undefined) return;
+    await this.#remove(own);
+    await this.#leave();
   }
 
-  async #make(): Promise<void> {
-    try {
-      await mkdir(this.#parent, { recursive: true, mode: 0o700 });
-      await this.#checkParent();
-      await mkdir(this.path, { mode: 0o700 });
-    } catch (cause) {
-      if (cause instanceof SpillError) throw cause;
-      throw new SpillError(`cannot make ${this.path} to spill transactions to`, { path: this.path, cause });
+  async #make(): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await mkdir(this.#parent, { recursive: true, mode: 0o700 });
+        await this.#check(this.#parent);
+        await mkdir(this.path, { recursive: true, mode: 0o700 });
+        await this.#check(this.path);
+        return await mkdtemp(join(this.path, `${process.pid}-`));
+      } catch (cause) {
+        if (cause instanceof SpillError) throw cause;
+        if ((cause as NodeJS.ErrnoException).code === 'ENOENT' && attempt < MAX_ATTEMPTS) continue;
+        throw new SpillError(`cannot make ${this.path} to spill transactions to`, { path: this.path, cause });
+      }
     }
   }
 
   /** In a folder that others may write to, somebody else could have put a link or a folder of theirs under our name. */
-  async #checkParent(): Promise<void> {
-    const found = await lstat(this.#parent).catch(() => undefined);
+  async #check(path: string): Promise<void> {
+    const found = await lstat(path).catch(() => undefined);
     if (found === undefined) return;
     const uid = process.getuid?.();
     // A folder that root made for the service is trusted, like all that root does.
     const trusted = found.isDirectory() && (uid === undefined || found.uid === uid || found.uid === 0);
     if (trusted) return;
-    throw new SpillError(`${this.#parent} is no folder of this user: name another as spill.directory`, {
-      path: this.#parent,
-    });
+    throw new SpillError(`${path} is no folder of this user: name another as spill.directory`, { path });
   }
 
-  async #remove(): Promise<void> {
+  async #remove(path: string): Promise<void> {
     try {
-      await rm(this.path, { recursive: true, force: true });
+      await rm(path, { recursive: true, force: true });
     } catch (cause) {
-      throw new SpillError(`cannot remove ${this.path}, which holds spilled transactions`, { path: this.path, cause });
+      throw new SpillError(`cannot remove ${path}, which holds spilled transactions`, { path, cause });
     }
+  }
+
+  /** The slot's folder goes with the last that used it. */
+  async #leave(): Promise<void> {
+    await rmdir(this.path).catch(() => {});
+  }
+}
+
+/** Whether a stream that runs has what lies under this name, which begins with the number of its process. */
+async function isInUse(folder: string, name: string): Promise<boolean> {
+  const pid = Number(/^(\d+)-/.exec(name)?.[1]);
+  if (Number.isNaN(pid)) return false;
+  if (pid !== process.pid) return isRunning(pid);
+  // In a container every process may have the same number: then what is older than this one was another's.
+  const made = await lstat(join(folder, name)).catch(() => undefined);
+  return made !== undefined && made.mtimeMs >= Date.now() - process.uptime() * 1000;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // It is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

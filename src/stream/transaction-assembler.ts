@@ -259,7 +259,7 @@ export class TransactionAssembler {
     }
     partial.redelivered = end.redelivered;
     const unit = acknowledgementUnit(end);
-    if (partial.store.spilled && unit !== undefined) this.#delivered.push({ unit, store: partial.store });
+    if (partial.store.spilled && unit !== undefined) this.#delivered.push({ unit: unit.number, store: partial.store });
     return partial;
   }
 

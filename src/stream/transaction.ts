@@ -100,7 +100,7 @@ export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
 
   /** @internal */
   constructor(commit: CommitEvent | StreamCommitEvent, received: ReceivedTransaction) {
-    super(acknowledgementUnit(commit), commit.commitEndLsn);
+    super(acknowledgementUnit(commit));
     this.xid = received.xid;
     this.commitLsn = commit.commitLsn;
     this.commitEndLsn = commit.commitEndLsn;
@@ -114,6 +114,7 @@ export class Transaction<Tables extends object = AnyTables> extends UnitEvent {
     return 'transaction';
   }
 
+  /** As a plain object; its `changes` are the transaction's own, and are not in a `structuredClone`. */
   override toObject() {
     const { kind, xid, commitLsn, commitEndLsn, commitTime, origin, changes } = this;
     return { kind, xid, commitLsn, commitEndLsn, commitTime, origin, changes };
@@ -154,7 +155,7 @@ export class PreparedTransaction<Tables extends object = AnyTables> extends Unit
 
   /** @internal */
   constructor(prepare: PrepareEvent | StreamPrepareEvent, received: ReceivedTransaction) {
-    super(acknowledgementUnit(prepare), prepare.prepareEndLsn);
+    super(acknowledgementUnit(prepare));
     this.gid = prepare.gid;
     this.xid = received.xid;
     this.prepareLsn = prepare.prepareLsn;
@@ -169,6 +170,7 @@ export class PreparedTransaction<Tables extends object = AnyTables> extends Unit
     return 'prepared';
   }
 
+  /** As a plain object; its `changes` are the transaction's own, and are not in a `structuredClone`. */
   override toObject() {
     const { kind, gid, xid, prepareLsn, prepareEndLsn, prepareTime, origin, changes } = this;
     return { kind, gid, xid, prepareLsn, prepareEndLsn, prepareTime, origin, changes };

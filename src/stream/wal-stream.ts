@@ -13,7 +13,7 @@ import {
 } from '../options.js';
 import type { AcknowledgeableEvent, WalEvent } from '../pgoutput/event.js';
 import type { AnyTables, TableTypes } from '../pgoutput/table-types.js';
-import { acknowledgementUnit, UnitEvent, unitEndLsn } from '../pgoutput/unit-event.js';
+import { acknowledgementUnit, UnitEvent } from '../pgoutput/unit-event.js';
 import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
 import { DeliveredMark } from './delivered-mark.js';
@@ -63,6 +63,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   #startedAt = 0;
   /** The cluster that is streamed from. */
   #system = { systemIdentifier: '', timeline: 0 };
+  /** Where large transactions go, once the stream has started; rejects where that cannot be used. */
+  #spillDirectory: Promise<SpillDirectory> | undefined;
   #warnings: readonly string[] = [];
   #sampler: NodeJS.Timeout | undefined;
 
@@ -193,8 +195,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
         { option: 'ack' },
       );
     }
-    // An event of another stream may bear the same number.
-    if (frontier.endOf(unit) === unitEndLsn(position)) frontier.finish(unit);
+    if (unit.counter === frontier) frontier.finish(unit.number);
   }
 
   /** Name of the slot. */
@@ -294,7 +295,10 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       // From here on what is lost is made again, even if it is lost already.
       this.#startedAt = performance.now();
       this.#attach(opened);
-      for (const warning of opened.warnings) this.#reporter.warned(warning);
+      this.#spillDirectory = this.#openSpillDirectory();
+      // Most ways to consume never need it. Where one does, this is thrown then.
+      await this.#spillDirectory.catch((error: Error) => (this.#warnings = [...this.#warnings, error.message]));
+      for (const warning of this.#warnings) this.#reporter.warned(warning);
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
@@ -354,15 +358,19 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     }
   }
 
-  async #openAssembler(): Promise<TransactionAssembler> {
+  /** What a process left there that crashed is gone, however this one consumes the stream. */
+  async #openSpillDirectory(): Promise<SpillDirectory> {
     const { spill, slot } = this.#options;
-    const directory = new SpillDirectory(spill.directory, {
-      systemIdentifier: this.#system.systemIdentifier,
-      slot: slot.name,
-    });
+    const { systemIdentifier } = this.#system;
+    const directory = new SpillDirectory(spill.directory, { systemIdentifier, slot: slot.name });
     await directory.clear();
+    return directory;
+  }
+
+  async #openAssembler(): Promise<TransactionAssembler> {
+    const directory = await (this.#spillDirectory ?? this.#openSpillDirectory());
     const onSpill = (xid: number, byteCount: number) => this.#reporter.spilled(xid, byteCount);
-    return new TransactionAssembler(directory, spill.memoryBytes, onSpill);
+    return new TransactionAssembler(directory, this.#options.spill.memoryBytes, onSpill);
   }
 
   readonly #onAbort = (): void => {

@@ -115,6 +115,8 @@ function positionOf(task: DecodeTask, packed: TranscodeResult): BatchPosition {
       ordinal: task.ordinal,
     },
     firstUnit: 0,
+    // Nothing is acknowledged from here.
+    unitCounter: task,
     relations: packed.relations,
     byteCount: task.end - task.start,
   };

@@ -90,6 +90,6 @@ export function decode(
 
 /** Everything that can be seen of an event, and its unit of acknowledgement. */
 export function eventFacts(event: WalEvent): Record<string, unknown> {
-  const unit = event instanceof UnitEvent ? acknowledgementUnit(event) : undefined;
+  const unit = event instanceof UnitEvent ? acknowledgementUnit(event)?.number : undefined;
   return { ...event.toObject(), unit };
 }

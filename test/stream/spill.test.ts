@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { SpillError } from '../../src/errors.js';
 import type { PackedBatch } from '../../src/pgoutput/packed-batch.js';
@@ -16,6 +18,13 @@ async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'spill-test-'));
   t.after(() => rm(path, { recursive: true, force: true }));
   return path;
+}
+
+/** Of a process that has ended. */
+async function pidOfNobody(): Promise<number> {
+  const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+  await once(child, 'exit');
+  return child.pid as number;
 }
 
 async function readAll(file: SpillFile): Promise<PackedBatch[]> {
@@ -108,22 +117,78 @@ describe('spill directory', () => {
     const second = await directory.newFile();
     assert.notEqual(first.path, second.path);
     await first.append([stretch([1], [1])]);
-    assert.equal((await stat(directory.path)).mode & 0o777, 0o700);
+    for (const path of [parent, directory.path, dirname(first.path)]) {
+      assert.equal((await stat(path)).mode & 0o777, 0o700);
+    }
     await directory.close();
     assert.deepEqual(await readdir(parent), []);
   });
 
   test('what a crashed process left of the slot goes, and of no other', async (t) => {
     const parent = await folder(t);
-    const crashed = new SpillDirectory(parent, OWNER);
-    await (await crashed.newFile()).append([stretch([1], [1])]);
     const other = new SpillDirectory(parent, { ...OWNER, slot: 'others' });
     await (await other.newFile()).append([stretch([1], [1])]);
     const next = new SpillDirectory(parent, OWNER);
+    // In a container it may have had our number.
+    const ours = join(next.path, `${process.pid}-older`);
+    for (const left of [join(next.path, `${await pidOfNobody()}-crashed`), ours]) {
+      await mkdir(left, { recursive: true });
+      await writeFile(join(left, '0.spill'), 'left over');
+    }
+    await utimes(ours, 0, 0);
     await next.clear();
-    await assert.rejects(stat(crashed.path));
+    await assert.rejects(stat(next.path));
     await stat(other.path);
     await (await next.newFile()).append([stretch([1], [1])]);
+  });
+
+  test("of two streams of one slot neither takes what is the other one's", async (t) => {
+    const parent = await folder(t);
+    const first = new SpillDirectory(parent, OWNER);
+    const kept = await first.newFile();
+    await kept.append([stretch([1], [2])]);
+    const second = new SpillDirectory(parent, OWNER);
+    await second.clear();
+    const own = await second.newFile();
+    await own.append([stretch([3], [4])]);
+    assert.notEqual(own.path, kept.path);
+    await first.close();
+    assert.deepEqual(await readAll(own), [stretch([3], [4])]);
+    await second.close();
+    assert.deepEqual(await readdir(parent), []);
+  });
+
+  test('what another process that runs has is left alone', async (t) => {
+    const directory = new SpillDirectory(await folder(t), OWNER);
+    const path = join(directory.path, `${process.ppid}-running`);
+    await mkdir(path, { recursive: true });
+    await directory.clear();
+    await stat(path);
+  });
+
+  test('streams that end take no folder away from those that begin', async (t) => {
+    const parent = await folder(t);
+    const turn = async () => {
+      for (let round = 0; round < 20; round++) {
+        const directory = new SpillDirectory(parent, OWNER);
+        await directory.clear();
+        const file = await directory.newFile();
+        await file.append([stretch([round], [1])]);
+        assert.deepEqual(await readAll(file), [stretch([round], [1])]);
+        await directory.close();
+      }
+    };
+    await Promise.all([turn(), turn(), turn()]);
+    assert.deepEqual(await readdir(parent), []);
+  });
+
+  test("a link in place of the slot's folder is refused", async (t) => {
+    const path = await folder(t);
+    const directory = new SpillDirectory(path, OWNER);
+    await mkdir(join(path, 'elsewhere'));
+    await symlink(join(path, 'elsewhere'), directory.path);
+    await assert.rejects(directory.clear(), SpillError);
+    await assert.rejects(directory.newFile(), SpillError);
   });
 
   test('a link in place of the folder is refused', async (t) => {
