@@ -38,3 +38,4 @@ export { findSlot, isInvalidated, listSlots, type SlotInfo } from './slots.js';
 export type { QueryOptions, QueryResult, SqlSession } from './sql-session.js';
 export type { TableSelection } from './table-catalog.js';
 export { type TableTypesModule, type TableTypesRequest, writeTableTypes } from './table-types.js';
+export { queryPublishedTypes } from './type-catalog.js';

@@ -61,25 +61,53 @@ export class CatalogRow {
   }
 
   number(column: string): number {
-    return Number(this.text(column));
+    return numberFrom(this.text(column), column);
   }
 
   optionalNumber(column: string): number | undefined {
     const text = this.optionalText(column);
-    return text === undefined ? undefined : Number(text);
+    return text === undefined ? undefined : numberFrom(text, column);
   }
 
   optionalBigint(column: string): bigint | undefined {
     const text = this.optionalText(column);
-    return text === undefined ? undefined : BigInt(text);
+    return text === undefined ? undefined : readAs(column, () => BigInt(text));
   }
 
   lsn(column: string): bigint {
-    return Lsn.parse(this.text(column));
+    return readAs(column, () => Lsn.parse(this.text(column)));
   }
 
   optionalLsn(column: string): bigint | undefined {
     const text = this.optionalText(column);
-    return text === undefined ? undefined : Lsn.parse(text);
+    return text === undefined ? undefined : readAs(column, () => Lsn.parse(text));
   }
+
+  /** JSON, which `isRight` says to have the form that was asked for; `undefined` for null. */
+  optionalJson<T>(column: string, isRight: (value: unknown) => value is T): T | undefined {
+    const text = this.optionalText(column);
+    if (text === undefined) return undefined;
+    const value = readAs(column, () => JSON.parse(text) as unknown);
+    if (!isRight(value)) throw malformed(column);
+    return value;
+  }
+}
+
+function numberFrom(text: string, column: string): number {
+  const value = Number(text);
+  if (text === '' || Number.isNaN(value)) throw malformed(column);
+  return value;
+}
+
+function readAs<T>(column: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof ProtocolError ? error : malformed(column);
+  }
+}
+
+/** What is in it may be a secret, or a hostile server's joke on a terminal. */
+function malformed(column: string): ProtocolError {
+  return new ProtocolError(`column ${column} of a catalog query is malformed`, { offset: 0 });
 }

@@ -1,6 +1,6 @@
 import { quoteLiterals } from '../protocol/quoting.js';
 import type { CompositeField, TypeDescriptor, TypeShape } from '../types/type-descriptor.js';
-import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
+import { type CatalogRow, type QueryOptions, type QueryResult, type SqlSession, selectRows } from './sql-session.js';
 
 /** Types described by one query; what is beyond stays unknown. */
 export const MAX_TYPES = 10_000;
@@ -28,13 +28,25 @@ export async function readPublishedTypes(
   publications: readonly string[],
   options?: QueryOptions,
 ): Promise<TypeDescriptor[]> {
+  return describe(session, publishedTypes(publications), options);
+}
+
+/** The same as the server says it, for whoever keeps it. */
+export async function queryPublishedTypes(
+  session: SqlSession,
+  publications: readonly string[],
+): Promise<QueryResult | undefined> {
+  const [result] = await session.query(typesQuery(publishedTypes(publications)));
+  return result;
+}
+
+function publishedTypes(publications: readonly string[]): string {
   const names = quoteLiterals(publications, 'publications');
-  const seed = `SELECT a.atttypid FROM pg_catalog.pg_publication_tables p
+  return `SELECT a.atttypid FROM pg_catalog.pg_publication_tables p
     JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
     WHERE p.pubname IN (${names}) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= ${FIRST_DESCRIBED_OID}`;
-  return describe(session, seed, options);
 }
 
 async function describe(session: SqlSession, seed: string, options?: QueryOptions): Promise<TypeDescriptor[]> {
@@ -85,10 +97,8 @@ function shapeFrom(row: CatalogRow): TypeShape | undefined {
       return { kind: 'enum' };
     case 'd':
       return { kind: 'domain', baseOid: row.number('base') };
-    case 'c': {
-      const fields = JSON.parse(row.optionalText('fields') ?? '[]') as CompositeField[];
-      return { kind: 'composite', fields, earlierFields: [] };
-    }
+    case 'c':
+      return { kind: 'composite', fields: row.optionalJson('fields', areFields) ?? [], earlierFields: [] };
     case 'r':
       return { kind: 'range', subtypeOid: row.number('subtype') };
     case 'm':
@@ -96,4 +106,14 @@ function shapeFrom(row: CatalogRow): TypeShape | undefined {
     default:
       return undefined;
   }
+}
+
+function areFields(value: unknown): value is CompositeField[] {
+  return Array.isArray(value) && value.every(isField);
+}
+
+function isField(value: unknown): value is CompositeField {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, typeOid } = value as Partial<CompositeField>;
+  return typeof name === 'string' && Number.isSafeInteger(typeOid);
 }

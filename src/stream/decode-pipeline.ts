@@ -98,14 +98,18 @@ export class DecodePipeline {
   /** Waits for nothing, unless values do not fit the types that are known. */
   async #decodeInline(cut: CutBatch): Promise<void> {
     this.#inlineBatches++;
-    let packed = this.#transcode(cut);
-    const { mismatches } = this.types.rules;
-    if (mismatches.size > 0 && !this.types.settled) {
-      await this.types.refresh([...mismatches], cut.position.relations);
-      packed = this.#transcode(cut);
+    try {
+      let packed = this.#transcode(cut);
+      const { mismatches } = this.types.rules;
+      if (mismatches.size > 0 && !this.types.settled) {
+        await this.types.refresh([...mismatches], cut.position.relations);
+        packed = this.#transcode(cut);
+      }
+      mismatches.clear();
+      this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
+    } catch (error) {
+      this.#failed(cut, error);
     }
-    mismatches.clear();
-    this.#done({ cut, batch: new WalBatch(cut.position, packed), error: packed.error });
   }
 
   #transcode(cut: CutBatch): TranscodeResult {
@@ -125,8 +129,13 @@ export class DecodePipeline {
       const batch = new WalBatch(cut.position, packed, this.#hasTransform ? unpackValue : undefined);
       this.#done({ cut, batch, error: packed.error });
     } catch (error) {
-      this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
+      this.#failed(cut, error);
     }
+  }
+
+  /** Nothing came of the batch. */
+  #failed(cut: CutBatch, error: unknown): void {
+    this.#done({ cut, batch: new WalBatch(cut.position, NO_EVENTS), error });
   }
 
   #refused(rows: InvalidRows): void {
