@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { ReplicationConnection, resolveConnectionConfig, type WalStream } from '../index.js';
+import { queryPublishedTypes } from '../catalog/index.js';
+import { ReplicationConnection, resolveConnectionConfig, type WalStream, WalStreamError } from '../index.js';
 import { UnitEnds } from '../pgoutput/unit-ends.js';
-import { type RecordingHeader, RecordingWriter } from '../protocol/recording.js';
+import { type RecordedTypes, type RecordingHeader, RecordingWriter } from '../protocol/recording.js';
 
 /** Of a large transaction, so that it need not fit into memory. */
 const WRITE_BYTES = 256 * 1024;
@@ -47,5 +48,28 @@ async function describeServer({ dsn, slot, publications }: RecordRequest): Promi
   await using connection = await ReplicationConnection.connect(resolveConnectionConfig(dsn), { mode: 'logical' });
   const { systemId, timeline, database } = await connection.identifySystem();
   const { serverVersion } = connection;
-  return { serverVersion, systemId, timeline, database: database ?? '', slot, publications };
+  const types = await describeTypes(connection, publications);
+  return {
+    serverVersion,
+    systemId,
+    timeline,
+    database: database ?? '',
+    slot,
+    publications,
+    ...(types !== undefined && { types }),
+  };
+}
+
+/** Who may not read the catalog has values of such types as the server's text, now and when it is replayed. */
+async function describeTypes(
+  connection: ReplicationConnection,
+  publications: readonly string[],
+): Promise<RecordedTypes | undefined> {
+  try {
+    const result = await queryPublishedTypes(connection, publications);
+    return result && { columns: result.columns, rows: result.rows };
+  } catch (error) {
+    if (error instanceof WalStreamError) return undefined;
+    throw error;
+  }
 }

@@ -18,7 +18,7 @@ const MAGIC = Buffer.from('PGWALREC', 'latin1');
 const VERSION = 1;
 const HEADER_LENGTH_AT = MAGIC.length + 2;
 const HEADER_AT = HEADER_LENGTH_AT + 4;
-const MAX_HEADER_BYTES = 1024 * 1024;
+const MAX_HEADER_BYTES = 64 * 1024 * 1024;
 const END = 0x7a; // z
 const END_BODY_BYTES = 16;
 const MAX_MESSAGE_BYTES = 1024 ** 3;
@@ -32,6 +32,14 @@ export interface RecordingHeader {
   readonly database: string;
   readonly slot: string;
   readonly publications: readonly string[];
+  /** What the catalog said of the types of published columns that are not built in, when the recording began. */
+  readonly types?: RecordedTypes;
+}
+
+/** The answer to the query for types, as the server's text. */
+export interface RecordedTypes {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
 }
 
 /** Turns messages into a recording, piece by piece: `take()` gives the bytes that are due, `finish()` the last ones. */
@@ -166,15 +174,30 @@ function parseHeader(json: Buffer): RecordingHeader {
   } catch (cause) {
     throw new ProtocolError('the header of a recording is no JSON', { offset: HEADER_AT, cause });
   }
-  const { serverVersion, systemId, timeline, database, slot, publications } = header ?? {};
+  const { serverVersion, systemId, timeline, database, slot, publications, types } = header ?? {};
   if (
     !Number.isInteger(serverVersion) ||
     !Number.isInteger(timeline) ||
-    ![systemId, database, slot].every((text) => typeof text === 'string') ||
-    !Array.isArray(publications) ||
-    !publications.every((name) => typeof name === 'string')
+    ![systemId, database, slot].every(isText) ||
+    !isListOf(publications, isText) ||
+    !(types === undefined || areTypes(types))
   ) {
     throw new ProtocolError('the header of a recording lacks what it must say', { offset: HEADER_AT });
   }
   return header as RecordingHeader;
+}
+
+function areTypes(types: unknown): boolean {
+  if (typeof types !== 'object' || types === null) return false;
+  const { columns, rows } = types as Partial<RecordedTypes>;
+  const isRow = (row: unknown) => isListOf(row, (value) => value === null || isText(value));
+  return isListOf(columns, isText) && isListOf(rows, isRow);
+}
+
+function isListOf(list: unknown, isRight: (item: unknown) => boolean): boolean {
+  return Array.isArray(list) && list.every(isRight);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
 }

@@ -14,6 +14,8 @@ export interface CatalogState {
   readonly isWalSender: boolean;
   readonly walEnd: bigint;
   readonly walSenders: number;
+  /** The answer to the query for types that are not built in, where there is one. */
+  readonly types: FakeResult | undefined;
   dropSlot(name: string): Report | undefined;
 }
 
@@ -50,6 +52,7 @@ export function answerSql(sql: string, state: CatalogState): CatalogAnswer | und
   if (sql.includes('confirmed_flush_lsn') && sql.includes('pg_replication_slots')) return slotRows(sql, state);
   if (sql.includes(' AS table_count')) return publicationRows(sql, state);
   if (sql.includes('relreplident AS identity')) return none('schema', 'table', 'identity', 'total');
+  if (sql.includes('WITH RECURSIVE wanted (oid)')) return state.types;
   if (sql.includes('pg_prepared_xacts')) return none('pid', 'gid', 'age_ms', 'application_name', 'state');
   if (sql.includes('pg_current_wal_flush_lsn()')) return one({ pg_current_wal_flush_lsn: Lsn.format(state.walEnd) });
   if (/^SELECT pg_(?:catalog\.)?is_in_recovery\(\)/i.test(sql)) return one({ pg_is_in_recovery: 'f' });

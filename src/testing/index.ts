@@ -40,7 +40,8 @@
  * ```
  *
  * `FakeWalSender.fromRecording(file)` replays what `pg-walstream stream --record file` has seen of a real server. It ends
- * with its last message: an idle stretch of WAL after that is not in it. A recording holds the rows of its tables: treat
+ * with its last message: an idle stretch of WAL after that is not in it. Types that are not built in are known as they were
+ * when the recording began. A recording holds the rows of its tables: treat
  * it as their data.
  *
  * `backup: new FakeBackup({ base: { files } })` answers BASE_BACKUP, in the form of the sender's `serverVersion`; faults

@@ -1,7 +1,7 @@
 import { MessageTag } from '../pgoutput/message-tag.js';
 import { UnitEnds } from '../pgoutput/unit-ends.js';
 import { FRAME_HEADER_BYTES } from '../protocol/frame-scan.js';
-import type { Recording, RecordingHeader } from '../protocol/recording.js';
+import type { RecordedTypes, Recording, RecordingHeader } from '../protocol/recording.js';
 import { encodeXLogData, XLOG_DATA_HEADER_BYTES, XLOG_DATA_TAG } from '../protocol/replication-message.js';
 import { pluginRequest } from './taped-transaction.js';
 import type { StartRequest, WalSource, WalStep, WalSteps } from './wal-step.js';
@@ -46,6 +46,11 @@ export class RecordedWal implements WalSource {
     this.#isStreamed = index.isStreamed;
     this.startLsn = index.firstLsn;
     this.endLsn = index.lastLsn;
+  }
+
+  /** Those that the recording knows: all of them, whichever are asked for. */
+  get types(): RecordedTypes | undefined {
+    return this.header.types;
   }
 
   steps(request: StartRequest): WalSteps {

@@ -139,6 +139,7 @@ export class SenderSession {
       processId: this.processId,
       walEnd: wal.endLsn,
       walSenders,
+      types: wal.types,
       dropSlot: (name) => this.#state.dropSlot(name),
     });
   }

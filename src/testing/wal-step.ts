@@ -1,4 +1,5 @@
 import type { XLogDataHeader } from '../protocol/replication-message.js';
+import type { FakeResult } from './backend-bytes.js';
 import type { ScriptStep } from './script-step.js';
 
 /**
@@ -74,6 +75,8 @@ export interface WalSource {
   readonly startLsn: bigint;
   /** The end of its WAL now. */
   readonly endLsn: bigint;
+  /** What the catalog says of types that are not built in; without it their values are given as the server's text. */
+  readonly types?: FakeResult | undefined;
   /** What one connection gets. Once `signal` is aborted nobody takes more of it. */
   steps(request: StartRequest, signal: AbortSignal): WalSteps;
 }

@@ -9,7 +9,7 @@ import { WalStream } from '../../src/stream/wal-stream.js';
 import { FakeWalSender } from '../../src/testing/index.js';
 import { runToEnd } from '../cli/command-line.js';
 import { Source } from '../stream/source.js';
-import { sharedServer } from '../support/server.js';
+import { sharedServer, sql } from '../support/server.js';
 
 const server = sharedServer();
 
@@ -22,6 +22,9 @@ async function jsonOf(options: WalStreamOptions): Promise<string[]> {
 test('recording and replaying give the events that the server gives', async (t) => {
   const source = await Source.open(t, server(), 'id int PRIMARY KEY, note text, at timestamptz, data jsonb, raw bytea');
   const { name, client } = source;
+  t.after(() => sql(server(), `DROP TYPE ${name}_mood, ${name}_pair CASCADE`));
+  await client.query(`CREATE TYPE ${name}_mood AS ENUM ('fine', 'bad'); CREATE TYPE ${name}_pair AS (a int8, b date);
+    ALTER TABLE ${name} ADD moods ${name}_mood[] DEFAULT '{fine,bad}', ADD pair ${name}_pair DEFAULT '(7,2026-01-01)'`);
   await client.query(`ALTER TABLE ${name} ALTER note SET STORAGE EXTERNAL`);
   await client.query(`INSERT INTO ${name} SELECT g, repeat(g::text, 3000), '2026-01-01', '{"a": 1}', '\\x00ff'
     FROM generate_series(1, 300) g`);
@@ -42,6 +45,7 @@ test('recording and replaying give the events that the server gives', async (t) 
     ack: 'manual',
   });
   assert.ok(expected.length > 320);
+  assert.ok(expected.some((event) => event.includes('"moods":["fine","bad"],"pair":{"a":"7","b":"2026-01-01"}')));
   await source.free();
 
   const directory = await mkdtemp(join(tmpdir(), 'recording-'));
