@@ -67,8 +67,8 @@ export interface WalStreamOptions {
    * streamStart and streamStop, ended by streamCommit, streamAbort or streamPrepare. `on` (PostgreSQL 14+), `parallel`
    * (16+: streamAbort says where and when). Default: `off`, every change belongs to a committed transaction.
    *
-   * A connection that is lost within a block leaves it without its streamStop. What was streamed and has not ended comes
-   * again, from a streamStart that `isFirst`; place changes by their `xid`, and drop what they had then.
+   * A connection that is lost within a block ends it as if the server had rolled the transaction back: a streamStop and a
+   * streamAbort come, and so for every other streamed transaction that has not ended. They come again whole.
    */
   readonly streaming?: 'off' | 'on' | 'parallel';
   /**

@@ -6,13 +6,13 @@ export interface MessageLocation {
   readonly start: number;
   readonly tag: number;
   readonly lsn: bigint;
-  readonly relationId?: number;
   /** Of a row change: its relation, and how to find the column at an offset. */
   readonly row?: RowLocation | undefined;
 }
 
 export interface RowLocation {
   readonly relation: string;
+  readonly relationId: number;
   readonly columnAt: (offset: number) => string | undefined;
 }
 
@@ -29,10 +29,25 @@ export function locateDecodeError(error: unknown, message: MessageLocation): unk
     offset: error.offset - message.start,
     tag: String.fromCharCode(message.tag),
     lsn: message.lsn,
-    relationId: error.relationId ?? message.relationId,
+    relationId: error.relationId ?? message.row?.relationId,
     ...(relation !== undefined && { relation }),
     ...(column !== undefined && { column }),
     cause: error.cause,
+  });
+}
+
+/** Makes the error of a row that was read name the position of its change. */
+export function atLsn(error: unknown, lsn: bigint): unknown {
+  if (!(error instanceof DecodeError)) return error;
+  const { message, offset, tag, relationId, relation, column, cause } = error;
+  return new DecodeError(message, {
+    offset,
+    tag,
+    lsn,
+    relationId,
+    ...(relation !== undefined && { relation }),
+    ...(column !== undefined && { column }),
+    cause,
   });
 }
 

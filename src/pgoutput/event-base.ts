@@ -19,7 +19,10 @@ export abstract class EventBase {
     return redelivered.has(this);
   }
 
-  /** The event as a plain object that can be spread and cloned. */
+  /**
+   * The event as a plain object that can be spread, and passed to `structuredClone` unless a column is `UNCHANGED`: no
+   * symbol can be cloned.
+   */
   abstract toObject(): Record<string, unknown>;
   /** The event's JSON form, one line of the command line's `jsonl`. */
   abstract toJSON(): EventJson;

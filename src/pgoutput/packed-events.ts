@@ -1,4 +1,6 @@
 import { PackSource } from '../types/pack-source.js';
+import type { RowReader } from '../types/row-reader.js';
+import { atLsn } from './decode-location.js';
 import type { Row } from './event-json.js';
 import { EVENT_WORDS, EventFlag, EventWord, type PackedBatch, SUBXID_BYTES } from './packed-batch.js';
 import type { Relation, RelationVersion } from './relation.js';
@@ -94,7 +96,7 @@ export class PackedEvents {
   readNew(at: number): Row | undefined {
     const start = this.#words[at + EventWord.newStart];
     const end = this.#words[at + EventWord.end];
-    return start === end ? undefined : this.relationAt(at).rowReader.read(this.#rowSource, start, end);
+    return start === end ? undefined : this.#readRow(this.relationAt(at).rowReader, at, start, end);
   }
 
   /** The old row or old key; `undefined` when there is none. */
@@ -104,7 +106,7 @@ export class PackedEvents {
     if (start === end) return undefined;
     const version = this.relationAt(at);
     const reader = this.hasFlag(at, EventFlag.hasKey) ? version.keyReader : version.rowReader;
-    return reader.read(this.#rowSource, start, end);
+    return this.#readRow(reader, at, start, end);
   }
 
   readValue(at: number): unknown {
@@ -126,9 +128,13 @@ export class PackedEvents {
     return { options: this.#data[start], relations };
   }
 
-  get #rowSource(): PackSource {
+  #readRow(reader: RowReader, at: number, start: number, end: number): Row {
     this.#rows ??= new PackSource(this.#data);
-    return this.#rows;
+    try {
+      return reader.read(this.#rows, start, end);
+    } catch (error) {
+      throw atLsn(error, this.lsnAt(at));
+    }
   }
 
   #dataStart(at: number): number {

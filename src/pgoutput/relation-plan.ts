@@ -43,14 +43,14 @@ function columnWriters(
   });
 }
 
-/** A user's module may throw anything; what it throws may hold the value and goes no further. */
+/** A user's module may throw anything, which may hold the value: it is the cause, and no part of the message. */
 function guardedWriter(writer: ColumnWriter): ColumnWriter {
   return (source, start, end, out) => {
     try {
       writer(source, start, end, out);
     } catch (error) {
       if (error instanceof DecodeError) throw error;
-      throw new DecodeError('its parser module failed', { offset: start });
+      throw new DecodeError('its parser module failed', { offset: start, cause: error });
     }
   };
 }

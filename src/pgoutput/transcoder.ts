@@ -388,6 +388,7 @@ export class Transcoder {
     if (relation === undefined) return undefined;
     return {
       relation: `${relation.schema}.${relation.table}`,
+      relationId: relation.id,
       columnAt: (offset) => relation.columns[columnPositionAt(bytes, start + 5, end, offset)]?.name,
     };
   }

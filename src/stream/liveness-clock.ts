@@ -62,6 +62,8 @@ export class LivenessClock {
   /** The connection has ended, for its silence or not. */
   connectionEnded(facts: { readonly gotOn: boolean; readonly timedOut: boolean }): void {
     if (facts.gotOn) this.#timeoutMs = this.#usualTimeoutMs;
-    else if (facts.timedOut) this.#timeoutMs = Math.min(this.#timeoutMs * 2, MAX_TIMEOUT_MS);
+    else if (facts.timedOut) {
+      this.#timeoutMs = Math.max(this.#usualTimeoutMs, Math.min(this.#timeoutMs * 2, MAX_TIMEOUT_MS));
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { ConfigurationError, WorkerError } from '../errors.js';
+import { Lsn } from '../lsn.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
 import type {
   DecodeReply,
@@ -233,7 +234,9 @@ function closedError(job: Job): WorkerError {
 }
 
 function transformError({ task }: Job, { by, error, lsn, relation, ordinal }: TransformFailure): WorkerError {
-  return new WorkerError(`the ${by} failed twice${relation === undefined ? '' : ` on a change of ${relation}`}`, {
+  const change = ordinal === undefined ? '' : `, change ${ordinal} of its transaction`;
+  const place = relation === undefined ? '' : ` on a change of ${relation}${change}${placeAt(lsn)}`;
+  return new WorkerError(`the ${by} failed twice${place}`, {
     sequence: task.sequence,
     lsn,
     relation,
@@ -243,12 +246,16 @@ function transformError({ task }: Job, { by, error, lsn, relation, ordinal }: Tr
 }
 
 function threadError(job: Job, failure: unknown): WorkerError {
-  return new WorkerError(`a worker thread ${describe(failure)}, twice on the same batch`, {
+  return new WorkerError(`a worker thread ${describe(failure)}, twice on the same batch${placeAt(job.firstLsn)}`, {
     sequence: job.task.sequence,
     lsn: job.firstLsn,
     exitCode: exitCodeOf(failure),
     cause: failure,
   });
+}
+
+function placeAt(lsn: bigint | undefined): string {
+  return lsn === undefined ? '' : ` at ${Lsn.format(lsn)}`;
 }
 
 /** What happened to the worker. The text of a user's error is not ours to pass on: it may hold row values. */

@@ -61,7 +61,7 @@ export class TransformRunner {
           if (this.#per === 'batch') values ??= await this.#transformBatch(events);
           let value = values === undefined ? this.#transformChange(events[row]) : values[row];
           // Only what is a promise is awaited: a tick per change would cost more than most transforms.
-          if (value instanceof Promise) value = await value;
+          if (isThenable(value)) value = await value;
           if (value === undefined) index[at] |= EventFlag.dropped;
           else append(out, packValue(value));
           row++;
@@ -89,6 +89,13 @@ export class TransformRunner {
     }
     return values;
   }
+}
+
+/** Query builders are thenables too. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as Partial<PromiseLike<unknown>>).then === 'function'
+  );
 }
 
 function rowEvents(packed: TranscodeResult, position: BatchPosition): RowEvent[] {

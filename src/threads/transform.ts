@@ -7,6 +7,10 @@ import { importUserModule } from './user-module.js';
 /**
  * A user's function that runs in the workers on each row change: what it returns is delivered as `event.value`,
  * `undefined` drops the change. May be async.
+ *
+ * It leaves the worker as msgpack: null, booleans, numbers, bigints, strings, dates, bytes, arrays and plain objects of
+ * these, and `UNCHANGED`. A Map arrives as an object, `-0` as 0, a key `__proto__` as `__proto_`; a function or a symbol
+ * counts as a failure of the transform.
  */
 export type ChangeTransform<Tables extends object = AnyTables> = (event: RowEvent<Tables>, options: unknown) => unknown;
 

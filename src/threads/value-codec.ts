@@ -29,8 +29,15 @@ function makeCodec(): Codec {
     pack: () => Buffer.of(0),
     unpack: Object.assign((): typeof UNCHANGED => UNCHANGED, { noBuffer: true }),
   });
+  const packr = new Packr({ useRecords: false, moreTypes: true });
+  // Of itself it would write `undefined`, and the value were lost without a word.
+  Object.assign(packr, {
+    writeFunction: () => {
+      throw new TypeError('a function cannot leave its worker: return data');
+    },
+  });
   return {
-    packr: new Packr({ useRecords: false, moreTypes: true }),
+    packr,
     unpackr: new Unpackr({ useRecords: false, mapsAsObjects: true, moreTypes: true, copyBuffers: true } as object),
   };
 }

@@ -106,7 +106,7 @@ class DeferringRowReader implements RowReader {
         if (value !== row[name]) define(row, name, value);
       } catch (cause) {
         const message = `the parser of column ${JSON.stringify(name)} of ${relation} failed`;
-        throw new DecodeError(message, { offset: start, relationId, cause });
+        throw new DecodeError(message, { offset: start, relationId, relation, column: name, cause });
       }
     }
     return row;

@@ -48,6 +48,9 @@ suite('the clock of a silent server', () => {
     assert.equal(clock.timeoutMs, 3_600_000);
     clock.connectionEnded({ gotOn: true, timedOut: true });
     assert.equal(clock.timeoutMs, 1_000_000);
+    const patient = new LivenessClock(7_200_000);
+    patient.connectionEnded({ gotOn: false, timedOut: true });
+    assert.equal(patient.timeoutMs, 7_200_000);
   });
 });
 

@@ -179,7 +179,10 @@ suite('validators', () => {
       })(),
     );
     assert.ok(error instanceof WorkerError, inspect(error));
-    assert.match(error.message, /^the validator failed twice on a change of public\.orders$/);
+    assert.match(
+      error.message,
+      /^the validator failed twice on a change of public\.orders, change \d+ of its transaction at [0-9A-F]+\/[0-9A-F]+$/,
+    );
     assert.equal(error.ordinal, 2);
     assert.equal((error.cause as Error).message, 'told to throw');
     assert.deepEqual(idsOf(events), [1n]);

@@ -53,6 +53,22 @@ suite('values', () => {
     assert.equal(event.toJSON().value, '9007199254740993');
   });
 
+  test('a thenable is awaited', async (t) => {
+    const events = await transformed(t, transformOf('values', 'thenable'), noteBatches([['a', 'b']]));
+    assert.deepStrictEqual(valuesOf(events), ['then a', 'then b']);
+  });
+
+  for (const name of ['function', 'a function within', 'symbol']) {
+    test(`a ${name} is a WorkerError, not lost without a word`, async (t) => {
+      const [, batch] = noteBatches([[name]]);
+      assert.ok(batch !== undefined);
+      const pool = openPool(t, { transform: transformOf('values', 'functionNamed') });
+      const { error } = await pool.decode(taskFor(batch), batch.firstLsn);
+      assert.ok(error instanceof WorkerError, String(error));
+      if (name !== 'symbol') assert.match((error.cause as Error).message, /a function cannot leave its worker/);
+    });
+  }
+
   test('a row as it is, unchanged columns included', async (t) => {
     const columns = ['id', 'toString', '1'].map((name, at) => ({ name, isIdentity: at === 0 }));
     const { batches } = cutStream([
@@ -158,7 +174,10 @@ suite('per batch', () => {
     assert.ok(error instanceof WorkerError);
     assert.equal(error.sequence, 1);
     // What a user's function says may hold row values: it is the cause, and not in the message.
-    assert.equal(error.message, 'the transform failed twice on a change of s.notes');
+    assert.equal(
+      error.message,
+      'the transform failed twice on a change of s.notes, change 0 of its transaction at 0/64',
+    );
     assert.ok(error.cause instanceof Error);
     assert.equal(error.cause.message, 'the batch transform must return an array of 2 values');
   });

@@ -59,14 +59,26 @@ function watchRejections(t: TestContext): void {
 
 /** What is known of the failure: a change where a transform failed on one, else the batch. */
 const KINDS = [
-  { note: 'throw', message: /transform failed twice on a change of s\.notes$/, change: true },
-  { note: 'throw-text', message: /transform failed twice on a change of s\.notes$/, change: true },
-  { note: 'reject', message: /transform failed twice on a change of s\.notes$/, change: true },
-  { note: 'exit', message: /worker thread exited with code 23, twice on the same batch/, exitCode: 23 },
+  {
+    note: 'throw',
+    message: /transform failed twice on a change of s\.notes, change 6 of its transaction at 0\/69$/,
+    change: true,
+  },
+  {
+    note: 'throw-text',
+    message: /transform failed twice on a change of s\.notes, change 6 of its transaction at 0\/69$/,
+    change: true,
+  },
+  {
+    note: 'reject',
+    message: /transform failed twice on a change of s\.notes, change 6 of its transaction at 0\/69$/,
+    change: true,
+  },
+  { note: 'exit', message: /worker thread exited with code 23, twice on the same batch at 0\/69$/, exitCode: 23 },
   { note: 'hang', message: /no answer within 1500 ms/ },
   { note: 'never', message: /no answer within 1500 ms/ },
-  { note: 'uncaught', message: /worker thread failed, twice on the same batch/ },
-  { note: 'exhaust', message: /worker thread ran out of memory, twice on the same batch/ },
+  { note: 'uncaught', message: /worker thread failed, twice on the same batch at 0\/69$/ },
+  { note: 'exhaust', message: /worker thread ran out of memory, twice on the same batch at 0\/69$/ },
 ] as const;
 
 suite('a worker that fails on a batch every time', () => {

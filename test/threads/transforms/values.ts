@@ -34,6 +34,23 @@ export const VALUES: Readonly<Record<string, unknown>> = {
   'numeric names': { 1: 'one', 0: 'zero' },
 };
 
+/** What cannot leave a worker. */
+const FUNCTIONS: Readonly<Record<string, unknown>> = {
+  function: () => 1,
+  'a function within': { a: [() => 1] },
+  symbol: Symbol('s'),
+};
+
+export function functionNamed(event: RowEvent): unknown {
+  return FUNCTIONS[String(noteOf(event))];
+}
+
+/** A thenable that is no promise, as query builders are. */
+export function thenable(event: RowEvent): unknown {
+  // biome-ignore lint/suspicious/noThenProperty: it is what is tested
+  return { then: (resolve: (value: unknown) => void) => resolve(`then ${String(noteOf(event))}`) };
+}
+
 /** The value that the row's text column names. */
 export default function valueNamed(event: RowEvent): unknown {
   return VALUES[String(noteOf(event))];
