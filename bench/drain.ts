@@ -35,6 +35,7 @@ export interface WalStreamDrainOptions {
   readonly workers?: number | undefined;
   readonly stallAfterRows?: number;
   readonly stallMs?: number;
+  readonly pauseMs?: number;
 }
 
 /** Drains with this engine. */

@@ -9,6 +9,8 @@ const SHORT = 100_000;
 const MIDDLE = 1_000_000;
 const LONG = 5_000_000;
 const STALL_MS = 20_000;
+/** Longer than the server takes to send a batch. */
+const PAUSE_MS = 50;
 const MAX_RSS_MB = 200;
 /** What "flat" is: the longest drain's peak as a multiple of the one a fifth as long. */
 const FLAT_RATIO = 1.1;
@@ -37,6 +39,7 @@ export async function benchMemory(context: BenchContext): Promise<void> {
     stallAfterRows: MIDDLE / 2,
     stallMs: STALL_MS,
   });
+  await measure(`${MIDDLE} narrow rows, consumer rests ${PAUSE_MS} ms after each batch`, middle, { pauseMs: PAUSE_MS });
   const longMb = await measure(`${LONG} narrow rows`, await backlog.writeUpTo(LONG), {});
   await backlog.drop();
   report.tables.push({ title: 'memory', rows });

@@ -15,6 +15,8 @@ export interface DrainRequest {
   /** Reads nothing for `stallMs` once so many rows have come. */
   readonly stallAfterRows?: number;
   readonly stallMs?: number;
+  /** Rests for so long after each batch. */
+  readonly pauseMs?: number;
 }
 
 /** What it tells at its end; its only output, as JSON. */

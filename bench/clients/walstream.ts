@@ -5,7 +5,7 @@ import { cpuMsSoFar, type DrainReport, readDrainRequest } from './drain-request.
 
 const request = readDrainRequest();
 const touchRow = ROW_TOUCHERS[request.shape];
-const { stallAfterRows = Number.POSITIVE_INFINITY, stallMs = 0 } = request;
+const { stallAfterRows = Number.POSITIVE_INFINITY, stallMs = 0, pauseMs = 0 } = request;
 
 let rowCount = 0;
 let idSum = 0;
@@ -55,6 +55,7 @@ async function drain(slot: string): Promise<DrainReport> {
       stalled = true;
       await sleep(stallMs);
     }
+    if (pauseMs > 0) await sleep(pauseMs);
   }
   const { bytesReceived, reads } = stream.stats();
   const report: DrainReport = {

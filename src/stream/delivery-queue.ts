@@ -1,12 +1,11 @@
 /** Items in order for one consumer, and how the sequence ends. */
 export class DeliveryQueue<T> {
   readonly #items: T[] = [];
-  #head = 0;
   #end: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#items.length;
   }
 
   /** How it ended, once everything before the end has been taken: `error` is `undefined` after a clean end. */
@@ -38,20 +37,12 @@ export class DeliveryQueue<T> {
 
   /** What has not been taken is dropped and given back; the sequence goes on. */
   clear(): T[] {
-    const dropped = this.#items.splice(this.#head);
-    this.#items.length = 0;
-    this.#head = 0;
-    return dropped;
+    return this.#items.splice(0);
   }
 
+  /** Nothing keeps hold of it here: behind a backlog the queue may never be empty. */
   take(): T | undefined {
-    if (this.length === 0) return undefined;
-    const item = this.#items[this.#head++];
-    if (this.#head === this.#items.length) {
-      this.#items.length = 0;
-      this.#head = 0;
-    }
-    return item;
+    return this.#items.shift();
   }
 
   /** Resolves when there is something to take, when the sequence has ended, and on {@link wake}. */
