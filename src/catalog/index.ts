@@ -22,7 +22,15 @@ export {
   type PublishedTable,
   publicationErrorFrom,
 } from './publications.js';
-export { slotErrorFrom, slotGapError, slotInUseError, slotInvalidatedError, slotMissingError } from './slot-errors.js';
+export {
+  newSlotGapError,
+  slotDroppedError,
+  slotErrorFrom,
+  slotGapError,
+  slotInUseError,
+  slotInvalidatedError,
+  slotMissingError,
+} from './slot-errors.js';
 export {
   advanceSlot,
   type CreatedSlot,

@@ -94,6 +94,22 @@ export function slotInvalidatedError(slotName: string, why: string | undefined, 
   );
 }
 
+/** A new slot begins now: what lies between is lost. */
+export function newSlotGapError(slotName: string, startLsn: bigint): SlotError {
+  return new SlotError(
+    `slot ${slotName} does not exist, and a new one cannot begin at ${Lsn.format(startLsn)}: what was committed after that is lost to it. Read the tables once, then start without startLsn`,
+    { slotName, reason: 'gap' },
+  );
+}
+
+/** While it was streamed. A new slot would hide that changes are missing. */
+export function slotDroppedError(slotName: string, lsn: bigint): SlotError {
+  return new SlotError(
+    `slot ${slotName} was dropped while it was streamed: what was committed after ${Lsn.format(lsn)} is lost to this stream. Read the tables once, then stream a new slot`,
+    { slotName, reason: 'missing' },
+  );
+}
+
 /** The server would go on from its own position without a word: what lies between is lost. */
 export function slotGapError(slotName: string, startLsn: bigint, confirmedFlushLsn: bigint): SlotError {
   return new SlotError(

@@ -2,7 +2,7 @@ import { findingText } from '../catalog/finding.js';
 import { firstError, judge } from '../catalog/preflight.js';
 import { readFacts } from '../catalog/preflight-facts.js';
 import { publicationErrorFrom } from '../catalog/publications.js';
-import { slotErrorFrom, slotGapError } from '../catalog/slot-errors.js';
+import { newSlotGapError, slotDroppedError, slotErrorFrom, slotGapError } from '../catalog/slot-errors.js';
 import { ensureSlot, type WantedSlot } from '../catalog/slot-lifecycle.js';
 import { readPublishedTypes } from '../catalog/type-catalog.js';
 import { CopyBoth, type CopyBothHandler } from '../connection/copy-both.js';
@@ -59,7 +59,7 @@ export async function openStream(
   const timeoutMs = options.livenessTimeoutMs;
   const slot = wantedSlot(options, resume);
   const startLsn = startLsnOf(options, resume?.lsn ?? 0n);
-  const checked = await check(options, slot, startLsn, signal);
+  const checked = await check(options, slot, { startLsn, resume }, signal);
   const { host, walSenderTimeoutMs, warnings } = checked;
   receiver.learnTypes(checked.types);
   const connection = await PgConnection.connect(options.connection, { mode: 'logical', signal });
@@ -74,12 +74,16 @@ export async function openStream(
       resume === undefined
         ? 0n
         : await checkSystem(connection, system, checked.inRecovery, resume, { slotName: slot.name, timeoutMs, signal });
+    if (!checked.slotExists && startLsn !== 0n && startLsn < system.xLogPos) {
+      throw newSlotGapError(slot.name, startLsn);
+    }
     const ensured = await ensureSlot(connection, slot, { timeoutMs: options.createSlotTimeoutMs, signal });
     const { pgoutput, maxMessageBytes } = options;
     const fromLsn = startLsnOf(options, goOnLsn);
     // Checked before, but for a position that was further then; the server would go on from its own in silence.
     const { confirmedFlushLsn = 0n } = ensured.slot;
-    if (resume !== undefined && confirmedFlushLsn > fromLsn) throw slotGapError(slot.name, fromLsn, confirmedFlushLsn);
+    const hasStart = resume !== undefined || fromLsn !== 0n;
+    if (hasStart && confirmedFlushLsn > fromLsn) throw slotGapError(slot.name, fromLsn, confirmedFlushLsn);
     const command = startLogicalReplication({ slot: slot.name, startLsn: fromLsn, pgoutput }, serverVersion);
     return {
       copy: await CopyBoth.start(connection, command, receiver, { timeoutMs, signal, maxMessageBytes }),
@@ -139,12 +143,13 @@ interface Checked {
   readonly warnings: readonly string[];
   readonly types: readonly TypeDescriptor[];
   readonly inRecovery: boolean;
+  readonly slotExists: boolean;
 }
 
 async function check(
   options: ResolvedStreamOptions,
   slot: WantedSlot,
-  startLsn: bigint,
+  { startLsn, resume }: { readonly startLsn: bigint; readonly resume: ResumePoint | undefined },
   signal: AbortSignal,
 ): Promise<Checked> {
   const { pgoutput, feedbackIntervalMs, livenessTimeoutMs: timeoutMs } = options;
@@ -152,6 +157,7 @@ async function check(
   checkPgoutputOptions(pgoutput, session.serverVersion);
   const { publications } = pgoutput;
   const facts = await readFacts(session, { slot, publications }, { timeoutMs, signal });
+  if (facts.slot === undefined && resume !== undefined) throw slotDroppedError(slot.name, resume.lsn);
   const findings = judge(facts, {
     slot,
     pgoutput,
@@ -166,6 +172,7 @@ async function check(
     host: session.host,
     walSenderTimeoutMs,
     inRecovery,
+    slotExists: facts.slot !== undefined,
     warnings,
     types: await publishedTypes(session, publications, signal),
   };

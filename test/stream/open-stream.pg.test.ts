@@ -38,4 +38,38 @@ suite('what the checks find', () => {
     await stream.start();
     await stream.stop();
   });
+
+  for (const temporary of [false, true]) {
+    test(`a new ${temporary ? 'temporary ' : ''}slot cannot begin where a consumer was: a gap, and none is made`, async (t) => {
+      const source = await Source.open(t, server());
+      await source.insert(1);
+      const startLsn = await source.lsn();
+      await source.insert(2);
+      const name = `${source.name}_anew`;
+      const slot = { name, create: 'if-missing', temporary } as const;
+      const error = await failure(source.stream({ slot, startLsn }).start());
+      assert.ok(error instanceof SlotError, inspect(error));
+      assert.equal(error.reason, 'gap');
+      assert.match(error.message, /does not exist, and a new one cannot begin at [0-9A-F]+\/[0-9A-F]+/);
+      assert.deepEqual(await source.query(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${name}'`), []);
+    });
+  }
+
+  test('a slot that is dropped while it is streamed is a SlotError that advises no new one', async (t) => {
+    const source = await Source.open(t, server());
+    const name = `${source.name}_dropped`;
+    const retry = { maxAttempts: 20, minDelayMs: 1_000, maxDelayMs: 1_000 };
+    const stream = source.stream({ slot: { name, create: 'if-missing' }, retry, ack: 'manual' });
+    await stream.start();
+    const ended = failure(stream.nextEvent());
+    await source.query(
+      `SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = '${name}'`,
+    );
+    await source.query(`SELECT pg_drop_replication_slot('${name}')`);
+    const error = await ended;
+    assert.ok(error instanceof SlotError, inspect(error));
+    assert.equal(error.reason, 'missing');
+    assert.match(error.message, /was dropped while it was streamed: what was committed after .* is lost/);
+    assert.doesNotMatch(error.message, /pg_create_logical_replication_slot|if-missing/);
+  });
 });
