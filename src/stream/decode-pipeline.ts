@@ -1,3 +1,4 @@
+import type { ConnectionConfig } from '../connection/connection-config.js';
 import type { ResolvedStreamOptions } from '../options.js';
 import type { PackedBatch } from '../pgoutput/packed-batch.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
@@ -43,10 +44,16 @@ export class DecodePipeline {
   #inlineBatches = 0;
   #invalidRows = 0;
 
-  constructor(options: ResolvedStreamOptions, reporter: StreamReporter, onDecoded: (decoded: Decoded) => void) {
-    const { connection, types, transform, validate, workers, transformTimeoutMs, livenessTimeoutMs } = options;
+  /** `catalogConfig`: for a session with the server that streams. */
+  constructor(
+    options: ResolvedStreamOptions,
+    reporter: StreamReporter,
+    catalogConfig: () => ConnectionConfig,
+    onDecoded: (decoded: Decoded) => void,
+  ) {
+    const { types, transform, validate, workers, transformTimeoutMs, livenessTimeoutMs } = options;
     const rules = readerRules(types.source, types.functions);
-    this.types = new StreamTypes(connection, rules, livenessTimeoutMs, (warning) => reporter.warned(warning));
+    this.types = new StreamTypes(catalogConfig, rules, livenessTimeoutMs, (warning) => reporter.warned(warning));
     this.#pool = new DecodePool({
       types: types.source,
       transform,

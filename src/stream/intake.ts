@@ -1,6 +1,8 @@
 import { publicationErrorFrom } from '../catalog/publications.js';
 import { slotErrorFrom } from '../catalog/slot-errors.js';
+import type { ConnectionConfig } from '../connection/connection-config.js';
 import type { CopyBoth } from '../connection/copy-both.js';
+import { pinnedTo } from '../connection/pinned-host.js';
 import type { ServerNotice } from '../connection/server-error.js';
 import type { Slab } from '../connection/slab.js';
 import { ConnectionError, ProtocolError, ServerError, TimeoutError } from '../errors.js';
@@ -109,7 +111,7 @@ export class Intake implements StreamReceiver {
     this.#heldWatch = new HeldWatch(options.connection, (host) => this.#leaveShutdown(host));
     this.#liveness = new LivenessClock(options.livenessTimeoutMs);
     this.#cutter = new BatchCutter(new RelationRegistry(), this.frontier, options.stopLsn);
-    this.pipeline = new DecodePipeline(options, reporter, this.#onDecoded);
+    this.pipeline = new DecodePipeline(options, reporter, () => this.#catalogConfig, this.#onDecoded);
     const { beforeIdleAck } = options;
     if (beforeIdleAck !== undefined) {
       const onKept = () => {
@@ -172,6 +174,12 @@ export class Intake implements StreamReceiver {
   /** Whether anything came since the connection was made, or it has lived for so long. */
   progressedWithin(longMs: number): boolean {
     return this.#progress.progressedWithin(longMs, this.#receivedSoFar, performance.now());
+  }
+
+  /** Of several servers the one that streams: another may know other types. */
+  get #catalogConfig(): ConnectionConfig {
+    const { connection } = this.#options;
+    return (this.#copy && pinnedTo(connection, this.#copy.host)) ?? connection;
   }
 
   get #receivedSoFar(): ReceivedSoFar {

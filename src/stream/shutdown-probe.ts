@@ -1,6 +1,6 @@
 import type { ConnectionConfig } from '../connection/connection-config.js';
 import { PgConnection } from '../connection/pg-connection.js';
-import { formatAddress } from '../connection/server-address.js';
+import { pinnedTo } from '../connection/pinned-host.js';
 import { ServerError } from '../errors.js';
 
 const QUERY_TIMEOUT_MS = 5_000;
@@ -65,9 +65,9 @@ export class ShutdownProbe {
 
   async #connect(host: string, signal: AbortSignal): Promise<void> {
     // Another server than the one that streams is not asked.
-    const address = this.#config.hosts.find((one) => formatAddress(one) === host);
-    if (address === undefined) return;
-    const session = await PgConnection.connect({ ...this.#config, hosts: [address] }, { mode: 'sql', signal });
+    const config = pinnedTo(this.#config, host);
+    if (config === undefined) return;
+    const session = await PgConnection.connect(config, { mode: 'sql', signal });
     if (signal.aborted) await session.close();
     else this.#session = session;
   }

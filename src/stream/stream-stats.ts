@@ -11,7 +11,7 @@ export interface WalStreamStats {
   readonly changesReceived: number;
   /** Transactions and stand-alone messages received. */
   readonly unitsReceived: number;
-  /** Of those, the ones that are not acknowledged yet, or not in the run that is: each costs 4 bytes until it is. */
+  /** Of those, the ones that are not acknowledged yet, or not in the run that is: each costs 4⅛ bytes until it is. */
   readonly unitsUnacknowledged: number;
   /** Bytes read, over the last seconds. */
   readonly bytesPerSecond: number;
@@ -25,7 +25,7 @@ export interface WalStreamStats {
   readonly connected: boolean;
   /** How often a lost connection was made again. */
   readonly reconnects: number;
-  /** Bytes received and not yet taken by the consumer. */
+  /** Bytes received that the consumer has not taken, or has not come back from. */
   readonly inFlightBytes: number;
   /** Batches received and not yet taken by the consumer. */
   readonly inFlightBatches: number;
@@ -50,8 +50,9 @@ export interface WalStreamStats {
   /** How old the latest transaction was when its commit was received; `undefined` before the first. */
   readonly lagMs: number | undefined;
   /**
-   * Bytes of WAL between what was acknowledged and the end of the server's WAL. Asked for over a connection of its
-   * own when stats are read, at most once a second: `undefined` until the first answer.
+   * Bytes of WAL between what was acknowledged and the end of the server's WAL, a second ago at most. Asked for every second
+   * over a connection of its own, from when stats are first read until nobody has read them for five minutes: `undefined`
+   * until the first answer, and while there is none.
    */
   readonly lagBytes: bigint | undefined;
 }

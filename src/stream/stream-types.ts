@@ -28,7 +28,7 @@ const MAX_WARNINGS = 20;
  */
 export class StreamTypes {
   readonly rules: TypeRules;
-  readonly #config: ConnectionConfig;
+  readonly #config: () => ConnectionConfig;
   readonly #timeoutMs: number;
   readonly #onWarning: (warning: string) => void;
   /** `null`: the catalog does not have it. */
@@ -44,9 +44,12 @@ export class StreamTypes {
   #retryAt = Number.NEGATIVE_INFINITY;
   #settledUntil = Number.NEGATIVE_INFINITY;
 
-  /** `timeoutMs`: when the server counts as lost, which a look-up does not outwait. */
+  /**
+   * `config`: for a session with the server that streams. `timeoutMs`: when the server counts as lost, which a look-up does
+   * not outwait.
+   */
   constructor(
-    config: ConnectionConfig,
+    config: () => ConnectionConfig,
     rules: TypeRules,
     timeoutMs: number,
     onWarning: (warning: string) => void = () => {},
@@ -166,7 +169,7 @@ export class StreamTypes {
     if (this.#closed.signal.aborted || performance.now() < this.#retryAt) return false;
     const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(this.#timeoutMs)]);
     try {
-      await using session = await PgConnection.connect(this.#config, { mode: 'sql', signal });
+      await using session = await PgConnection.connect(this.#config(), { mode: 'sql', signal });
       let found = await readTypes(session, oids, { signal });
       if (!hasAll(found, oids)) {
         await sleep(MISSING_RETRY_MS, undefined, { signal });

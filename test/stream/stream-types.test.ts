@@ -45,20 +45,20 @@ function composite(names: readonly string[]): TypeDescriptor {
 
 test('built-in types, and types that were learned, need no look-up', async (t) => {
   const { config, count } = await silentServer(t);
-  const types = new StreamTypes(config, new TypeRules('lossless'), 1_000);
+  const types = new StreamTypes(() => config, new TypeRules('lossless'), 1_000);
   assert.equal(types.prepare([relationOf(Oid.int8), relationOf(1007)]), undefined);
   types.learn([composite(['a'])]);
   const relation = relationOf(CUSTOM, 1, 6);
   assert.equal(types.prepare([relation]), undefined);
   assert.deepEqual(relation.types, [composite(['a'])]);
-  assert.equal(new StreamTypes(config, new TypeRules('text'), 1_000).prepare([relationOf(CUSTOM)]), undefined);
+  assert.equal(new StreamTypes(() => config, new TypeRules('text'), 1_000).prepare([relationOf(CUSTOM)]), undefined);
   await types.close();
   assert.equal(count(), 0);
 });
 
 test('a server that does not answer: decoding goes on within the bound, with one warning, and does not ask again', async (t) => {
   const { config, count } = await silentServer(t);
-  const types = new StreamTypes(config, new TypeRules('lossless'), 200);
+  const types = new StreamTypes(() => config, new TypeRules('lossless'), 200);
   const relation = relationOf(CUSTOM);
   const startedAt = performance.now();
   await Promise.all([types.prepare([relation]), types.prepare([relation])]);
@@ -76,7 +76,7 @@ test('a server that does not answer: decoding goes on within the bound, with one
 
 test('closing gives up a look-up', async (t) => {
   const { config } = await silentServer(t);
-  const types = new StreamTypes(config, new TypeRules('lossless'), 60_000);
+  const types = new StreamTypes(() => config, new TypeRules('lossless'), 60_000);
   const relation = relationOf(CUSTOM);
   const wait = types.prepare([relation]);
   const startedAt = performance.now();
@@ -88,7 +88,11 @@ test('closing gives up a look-up', async (t) => {
 });
 
 test('what a composite type was before is kept, the newest first, and so many', () => {
-  const types = new StreamTypes(resolveConnectionConfig({ host: 'h', user: 'u' }), new TypeRules('lossless'), 1_000);
+  const types = new StreamTypes(
+    () => resolveConnectionConfig({ host: 'h', user: 'u' }),
+    new TypeRules('lossless'),
+    1_000,
+  );
   assert.equal(types.learn([composite(['a'])]), true);
   assert.equal(types.learn([composite(['a'])]), false);
   for (let count = 2; count < 20; count++) types.learn([composite(Array.from({ length: count }, (_, at) => `f${at}`))]);
