@@ -358,6 +358,9 @@ export class BatchCutter {
     const transaction = this.#startTransaction;
     const resumed = this.#resumed;
     this.#resumed = false;
+    const lastLsn = slab.bytes.readBigUInt64BE(lastBody + 1);
+    // Descriptions come without a position.
+    const firstLsn = slab.bytes.readBigUInt64BE(firstBody + 1) || lastLsn;
     return {
       position: {
         sequence: this.#sequence++,
@@ -383,8 +386,8 @@ export class BatchCutter {
       changeCount: this.#changeCount,
       endsInTransaction: this.inTransaction,
       unitsThrough: this.#frontier.nextUnit,
-      firstLsn: slab.bytes.readBigUInt64BE(firstBody + 1),
-      lastLsn: slab.bytes.readBigUInt64BE(lastBody + 1),
+      firstLsn,
+      lastLsn,
       resumed,
       generation: this.#generation,
       ending: this.#ending,

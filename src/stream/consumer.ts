@@ -73,25 +73,21 @@ export class Consumer {
 
   events(): AsyncIterableIterator<WalEvent> {
     this.#choose('events');
-    this.#looping = true;
     return this.#iterate(() => this.#nextInBatch() as IteratorResult<WalEvent>);
   }
 
   batches(): AsyncIterableIterator<WalBatch> {
     this.#choose('batches');
-    this.#looping = true;
     return this.#iterate<WalBatch>(() => DONE);
   }
 
   transactions(): AsyncIterableIterator<TransactionItem> {
     this.#choose('transactions');
-    this.#looping = true;
     return this.#iterate(() => this.#nextInBatch() as IteratorResult<TransactionItem>);
   }
 
   rawMessages(): AsyncIterableIterator<RawMessage> {
     this.#choose('raw');
-    this.#looping = true;
     return this.#iterate(() => this.#nextInBatch() as IteratorResult<RawMessage>);
   }
 
@@ -186,6 +182,7 @@ export class Consumer {
     };
     return {
       next: () => {
+        this.#looping = true;
         if (this.#pulling) return pull();
         const result = nextInBatch();
         if (result.done) return pull();

@@ -9,16 +9,10 @@ export class Reconnector {
   readonly #reporter: StreamReporter;
   /** In a row, without progress between them. */
   #attempts = 0;
-  #reconnects = 0;
 
   constructor(policy: RetryPolicy, reporter: StreamReporter) {
     this.#policy = policy;
     this.#reporter = reporter;
-  }
-
-  /** Times that a connection was made again. */
-  get reconnects(): number {
-    return this.#reconnects;
   }
 
   /** Whether {@link open} would make an attempt after this error. */
@@ -43,9 +37,7 @@ export class Reconnector {
       this.#reporter.connectionLost(lastError, attempt, delayMs);
       await pause(delayMs, signal);
       try {
-        const opened = await open();
-        this.#reconnects++;
-        return opened;
+        return await open();
       } catch (failure) {
         signal.throwIfAborted();
         lastError = failure;

@@ -18,7 +18,7 @@ import type { WalBatch } from '../pgoutput/wal-batch.js';
 import { Consumer, type StreamLife } from './consumer.js';
 import { DeliveredMark } from './delivered-mark.js';
 import { Intake } from './intake.js';
-import { LagProbe } from './lag-probe.js';
+import { LagProbe, type StreamPlace } from './lag-probe.js';
 import { type OpenStream, openStream } from './open-stream.js';
 import { RateMeter } from './rate-meter.js';
 import type { RawMessage } from './raw-batch.js';
@@ -57,6 +57,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
   #started: Promise<void> | undefined;
   /** While the connection is made again. */
   #reconnecting: Promise<void> | undefined;
+  #reconnects = 0;
   /** Gives up connecting, when the stream is stopped or aborted meanwhile. */
   readonly #connecting = new AbortController();
   #closing: Promise<void> | undefined;
@@ -81,7 +82,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     this.#intake = new Intake(this.#options, this.#reporter, (error) => this.#onLost(error), mark);
     this.#reconnector = new Reconnector(this.#options.retry, this.#reporter);
     this.#consumer = new Consumer(this.#intake, this.#life(), this.#options.ack, mark);
-    this.#lagProbe = new LagProbe(this.#options.connection);
+    this.#lagProbe = new LagProbe(this.#options.connection, () => this.#place);
   }
 
   /**
@@ -216,8 +217,6 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       bytesReceived,
       intake.changesReceived,
     ]);
-    const walEnd = copy === undefined || this.#over ? undefined : this.#lagProbe.walEnd();
-    const flushedLsn = intake.reported.flush;
     return {
       uptimeMs: this.#startedAt === 0 ? 0 : performance.now() - this.#startedAt,
       bytesReceived,
@@ -229,7 +228,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       reads: intake.reads,
       readDelayMs: copy?.readDelayMs ?? 0,
       connected: copy !== undefined && !this.#over,
-      reconnects: this.#reconnector.reconnects,
+      reconnects: this.#reconnects,
       inFlightBytes: intake.inFlightBytes,
       inFlightBatches: intake.inFlightBatches,
       workers: this.#options.workers,
@@ -240,10 +239,15 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       workerBusyMs: pipeline.pool.busyMs,
       mainThreadMs: intake.busyMs,
       receivedLsn: intake.receivedLsn,
-      flushedLsn,
+      flushedLsn: intake.reported.flush,
       lagMs: intake.lagMs,
-      lagBytes: walEnd === undefined || flushedLsn === 0n ? undefined : walEnd > flushedLsn ? walEnd - flushedLsn : 0n,
+      lagBytes: this.#place === undefined ? undefined : this.#lagProbe.lagBytes(),
     };
+  }
+
+  get #place(): StreamPlace | undefined {
+    const { copy, reported } = this.#intake;
+    return copy === undefined || this.#over ? undefined : { host: copy.host, flushedLsn: reported.flush };
   }
 
   /**
@@ -289,6 +293,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
+      // Threads come up while the server is asked.
+      pool.start();
       if (pool.needsPreparation) await orAbort(pool.prepare(), starting);
       const opened = await this.#openFirst(starting);
       this.#warnings = opened.warnings;
@@ -351,7 +357,9 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     const point = { ...this.#system, ...this.#intake.resumePosition };
     const open = () => openStream(this.#options, this.#intake, signal, point);
     try {
-      this.#attach(await this.#reconnector.open(error, open, signal));
+      const opened = await this.#reconnector.open(error, open, signal);
+      this.#reconnects++;
+      this.#attach(opened);
       this.#reporter.connectionResumed(point.lsn);
     } catch (failure) {
       if (!signal.aborted) this.#intake.end(failure);
@@ -375,7 +383,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
 
   readonly #onAbort = (): void => {
     this.#abortReason = { reason: this.#options.signal?.reason };
-    void this.#close();
+    // Whoever consumes the stream hears of it, and of the reason first.
+    this.#close().catch(() => {});
   };
 
   #sample(): void {
@@ -384,10 +393,14 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
 
   /** An abort is thrown to the consumer, once. */
   async #closed(): Promise<void> {
-    await this.#closing;
-    const aborted = this.#abortReason;
-    this.#abortReason = undefined;
-    if (aborted !== undefined) throw aborted.reason;
+    try {
+      await this.#closing;
+    } finally {
+      const aborted = this.#abortReason;
+      this.#abortReason = undefined;
+      // biome-ignore lint/correctness/noUnsafeFinally: it goes before what went wrong because of it
+      if (aborted !== undefined) throw aborted.reason;
+    }
   }
 
   #close(error?: unknown): Promise<void> {
@@ -406,8 +419,8 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       await this.#started?.catch(() => {});
       await this.#reconnecting;
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
-    } finally {
       await this.#consumer.close();
+    } finally {
       this.#lastStats = {
         ...this.#stats(),
         bytesPerSecond: 0,

@@ -99,6 +99,11 @@ export class DecodePool {
     return this.#moduleUrl !== undefined;
   }
 
+  /** Starts the threads, which otherwise come up with their first batches. */
+  start(): void {
+    for (const thread of this.#threads) thread.start();
+  }
+
   /** Milliseconds that workers spent decoding, all together. */
   get busyMs(): number {
     return this.#busyMs;

@@ -43,7 +43,7 @@ export class DecodeThread {
   readonly #options: DecodeThreadOptions;
   /** Number of the run that was begun last. */
   readonly #started = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  #piscina: Piscina<ThreadTask, DecodeReply>;
+  #piscina: Piscina<ThreadTask, DecodeReply> | undefined;
   /** In the order in which the thread takes them. */
   readonly #runs: Run[] = [];
   #runNumber = 0;
@@ -53,7 +53,6 @@ export class DecodeThread {
 
   constructor(options: DecodeThreadOptions) {
     this.#options = options;
-    this.#piscina = this.#start();
   }
 
   /** Batches that it has. */
@@ -61,10 +60,17 @@ export class DecodeThread {
     return this.#runs.length;
   }
 
+  /** Unless it was before: an object that is only made costs no thread. */
+  start(): Piscina<ThreadTask, DecodeReply> {
+    this.#piscina ??= this.#create();
+    return this.#piscina;
+  }
+
   /** Loads the user's modules; gives up, and ends the thread, when `signal` says so. */
   prepare(signal: AbortSignal): Promise<ModuleProblem | undefined> {
-    const { run } = this.#piscina as unknown as { run: (task: undefined, options: object) => Promise<ModuleProblem> };
-    return run.call(this.#piscina, undefined, { name: 'prepare', signal });
+    const piscina = this.start();
+    const { run } = piscina as unknown as { run: (task: undefined, options: object) => Promise<ModuleProblem> };
+    return run.call(piscina, undefined, { name: 'prepare', signal });
   }
 
   /** Decodes a batch after those that the thread has; rejects with {@link ThreadEnd}. */
@@ -74,7 +80,7 @@ export class DecodeThread {
     this.#runs.push(run);
     if (this.#runs.length === 1) this.#limitTime();
     try {
-      const reply = await this.#piscina.run({ run: run.number, task });
+      const reply = await this.start().run({ run: run.number, task });
       this.#finish(run);
       return reply;
     } catch (error) {
@@ -86,10 +92,10 @@ export class DecodeThread {
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    await Promise.all([this.#ending, this.#piscina.destroy()]);
+    await Promise.all([this.#ending, this.#piscina?.destroy()]);
   }
 
-  #start(): Piscina<ThreadTask, DecodeReply> {
+  #create(): Piscina<ThreadTask, DecodeReply> {
     const { types, transform, validate, heapMb, hasModules } = this.#options;
     const workerData: DecodeWorkerData = { types, transform, validate, started: this.#started };
     const piscina = new Piscina<ThreadTask, DecodeReply>({
@@ -143,8 +149,8 @@ export class DecodeThread {
     const [run] = this.#runs;
     if (run === undefined) return;
     run.timedOut = true;
-    this.#ending = Promise.all([this.#ending, this.#piscina.destroy()]);
-    this.#piscina = this.#start();
+    this.#ending = Promise.all([this.#ending, this.#piscina?.destroy()]);
+    this.#piscina = this.#create();
   }
 }
 

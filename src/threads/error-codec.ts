@@ -23,7 +23,8 @@ export function encodeError(error: unknown): EncodedError {
     return { kind: 'validation', message, lsn, relation, ordinal, paths };
   }
   if (error instanceof Error) return { kind: 'other', name: error.name, message: error.message, stack: error.stack };
-  return { kind: 'other', name: 'Error', message: `a ${typeof error} was thrown`, stack: undefined };
+  const what = error === null ? 'null' : error === undefined ? 'undefined' : `a ${typeof error}`;
+  return { kind: 'other', name: 'Error', message: `${what} was thrown`, stack: undefined };
 }
 
 export function decodeError(encoded: EncodedError): Error {

@@ -7,6 +7,8 @@ const MAX_PATHS = 20;
 const MAX_SEGMENTS = 16;
 const MAX_SEGMENT_CHARACTERS = 64;
 
+const THE_ROW: StandardIssue = { message: '' };
+
 /**
  * The places in a row at which issues count, `column` or `column.key[3]`; an empty string is the row as a whole. What is
  * said of a column that was not sent does not count and, in a row with such a column, what is said of the whole. The
@@ -15,7 +17,8 @@ const MAX_SEGMENT_CHARACTERS = 64;
 export function issuePaths(row: Row, issues: readonly StandardIssue[]): string[] {
   const isWhole = !Object.values(row).includes(UNCHANGED);
   const paths = new Set<string>();
-  for (const { path = [] } of issues) {
+  // Without any it is not valid all the same.
+  for (const { path = [] } of issues.length === 0 ? [THE_ROW] : issues) {
     const keys = path.map((segment) => (typeof segment === 'object' ? segment.key : segment));
     const counts = keys.length === 0 ? isWhole : row[String(keys[0])] !== UNCHANGED;
     if (counts && paths.size < MAX_PATHS) paths.add(pathText(keys));

@@ -47,8 +47,14 @@ test("other errors keep name, message and the worker's stack", () => {
 });
 
 test('what is thrown and no error is described by its type: it may be a row', () => {
-  for (const thrown of ['secret', 42, null, undefined, { secret: 1 }]) {
-    assert.equal(roundTrip(thrown).message, `a ${typeof thrown} was thrown`);
+  for (const [thrown, what] of [
+    ['secret', 'a string'],
+    [42, 'a number'],
+    [{ secret: 1 }, 'a object'],
+    [null, 'null'],
+    [undefined, 'undefined'],
+  ] as const) {
+    assert.equal(roundTrip(thrown).message, `${what} was thrown`);
   }
 });
 
