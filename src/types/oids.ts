@@ -162,11 +162,6 @@ const ARRAY_ELEMENTS: ReadonlyMap<number, number> = new Map([
   [271, Oid.xid8],
 ]);
 
-/** Element type of a built-in array type; undefined for every other type. */
-export function elementOidOf(typeOid: number): number | undefined {
-  return ARRAY_ELEMENTS.get(typeOid);
-}
-
 /** Element type of a built-in array type, and what stands between elements; undefined for every other type. */
 export function arrayElementOf(typeOid: number): { elementOid: number; delimiter: string } | undefined {
   const elementOid = ARRAY_ELEMENTS.get(typeOid);

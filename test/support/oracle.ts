@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import pg from 'pg';
 import { type Pgoutput, PgoutputPlugin } from 'pg-logical-replication';
 import { Lsn, UNCHANGED, type WalEvent } from '../../src/index.js';
-import { elementOidOf, Oid } from '../../src/types/oids.js';
+import { arrayElementOf, Oid } from '../../src/types/oids.js';
 import { isoOf } from '../types/iso-text.js';
 
 /*
@@ -291,7 +291,7 @@ type TypeId = Parameters<typeof pg.types.getTypeParser>[0];
 const parseTextArray: (text: string) => unknown[] = pg.types.getTypeParser(TEXT_ARRAY_OID as TypeId);
 
 function losslessOf(typeOid: number, text: string): unknown {
-  const elementOid = elementOidOf(typeOid);
+  const elementOid = arrayElementOf(typeOid)?.elementOid;
   if (elementOid !== undefined) return nested(parseTextArray(text), elementOid);
   switch (typeOid) {
     case Oid.bool:

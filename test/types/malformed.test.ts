@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DecodeError } from '../../src/errors.js';
 import type { ColumnFormat } from '../../src/types/column-writer.js';
-import { elementOidOf, Oid } from '../../src/types/oids.js';
+import { arrayElementOf, Oid } from '../../src/types/oids.js';
 import fc from '../support/properties.js';
 import { decodedValue, packedValue, readValue } from './packed.js';
 
 const UNKNOWN_OID = 99_999;
-const ARRAY_OIDS = Array.from({ length: 7000 }, (_, oid) => oid).filter((oid) => elementOidOf(oid) !== undefined);
+const ARRAY_OIDS = Array.from({ length: 7000 }, (_, oid) => oid).filter(
+  (oid) => arrayElementOf(oid)?.elementOid !== undefined,
+);
 const ALL_OIDS = [...Object.values(Oid), ...ARRAY_OIDS, UNKNOWN_OID];
 
 /** A numeric of a few bytes can have this many digits by its weight and scale; nothing else grows like that. */
@@ -29,7 +31,7 @@ const bytes = fc.oneof(
 function outcome(oid: number, format: ColumnFormat, value: Uint8Array, surroundings: number): unknown {
   try {
     const packed = packedValue(oid, format, Buffer.from(value), 'lossless', surroundings);
-    const isNumeric = oid === Oid.numeric || elementOidOf(oid) === Oid.numeric;
+    const isNumeric = oid === Oid.numeric || arrayElementOf(oid)?.elementOid === Oid.numeric;
     const limit = value.length * MAX_GROWTH + 64 + (isNumeric || format === 'binary' ? NUMERIC_MAX_BYTES : 0);
     assert.ok(packed.length <= limit, `${value.length} bytes became ${packed.length}`);
     return readValue(packed);
