@@ -301,10 +301,10 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       // From here on what is lost is made again, even if it is lost already.
       this.#startedAt = performance.now();
       this.#attach(opened);
+      for (const warning of opened.warnings) this.#reporter.warned(warning);
       this.#spillDirectory = this.#openSpillDirectory();
-      // Most ways to consume never need it. Where one does, this is thrown then.
-      await this.#spillDirectory.catch((error: Error) => (this.#warnings = [...this.#warnings, error.message]));
-      for (const warning of this.#warnings) this.#reporter.warned(warning);
+      // Most ways to consume never need it. To one that does, this is thrown then.
+      this.#spillDirectory.catch((error: Error) => this.#warn(error.message));
       starting.throwIfAborted();
     } catch (error) {
       this.#over = true;
@@ -318,6 +318,11 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
     this.#sample();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (signal?.aborted) this.#onAbort();
+  }
+
+  #warn(warning: string): void {
+    this.#warnings = [...this.#warnings, warning];
+    this.#reporter.warned(warning);
   }
 
   async #openFirst(signal: AbortSignal): Promise<OpenStream> {
@@ -418,6 +423,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       // What is still starting is given up, and closes what it has opened.
       await this.#started?.catch(() => {});
       await this.#reconnecting;
+      await this.#spillDirectory?.catch(() => {});
       await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
       await this.#consumer.close();
     } finally {

@@ -144,9 +144,9 @@ suite('a connection that is lost', () => {
     await source.insert(1, 20_000, 100);
     for (const cutAfterBytes of [300_000, 300_001, 1_000_003]) {
       const stream = source.stream({ connection: proxy.connectionString() });
+      // With what is said before it streams.
+      proxy.cutAfterBytes = proxy.bytesForwarded + cutAfterBytes;
       await stream.start();
-      const before = proxy.bytesForwarded;
-      proxy.cutAfterBytes = before + cutAfterBytes;
       const ids: number[] = [];
       const error = await failure(
         (async () => {
