@@ -6,6 +6,7 @@ import { completionProgram } from './completion/completion-program.js';
 import { doctorProgram } from './doctor/doctor-program.js';
 import { failureLine } from './failure-line.js';
 import { COUNT_VALUE, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import { printText } from './print-text.js';
 import { publicationProgram } from './publication-program.js';
 import { slotProgram } from './slot-program.js';
 import { UsageError } from './usage-error.js';
@@ -16,26 +17,45 @@ const FAILED = 1;
 /** Runs the command line; the exit code. Commands are loaded when they run, so that help is quick. */
 export async function run(args: readonly string[]): Promise<number> {
   let exitCode = 0;
-  const program = buildProgram((code) => {
-    exitCode = code;
-  });
+  let help = '';
+  const program = buildProgram(
+    (text) => {
+      help += text;
+    },
+    (code) => {
+      exitCode = code;
+    },
+  );
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await parse(program, args);
+    if (help !== '') await printText(help);
     return exitCode;
   } catch (error) {
     // commander has said what it had to say.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE;
+    if (error instanceof CommanderError) return WRONG_USAGE;
     process.stderr.write(failureLine(error));
     return error instanceof UsageError ? WRONG_USAGE : FAILED;
   }
 }
 
-function buildProgram(setExitCode: (code: number) => void): Command {
+/** Help and the version end commander's work like an error, and are none. */
+async function parse(program: Command, args: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;
+  }
+}
+
+function buildProgram(writeHelp: (text: string) => void, setExitCode: (code: number) => void): Command {
   const program = new Command('pg-walstream')
     .description('PostgreSQL WAL streaming: logical replication decoded in parallel, delivered in exact order.')
     .version(readVersion())
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))) })
+    .configureOutput({
+      writeOut: writeHelp,
+      outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))),
+    })
     .addHelpText('after', PROGRAM_EXAMPLES);
   program.addCommand(streamProgram(program));
   program.addCommand(typesProgram(program));
@@ -152,7 +172,8 @@ Examples:
   $ pg-walstream stream --slot my_slot --create-slot --publication my_publication
   $ pg-walstream stream --slot tail --temporary --publication my_publication --format jsonl | head
 
-Exit codes: 0 done, or stopped by a signal; 1 failed, as one line on stderr says; 2 wrong usage.`;
+Exit codes: 0 done, or a stream stopped by a signal; 1 failed, as one line on stderr says, or a backup interrupted;
+2 wrong usage.`;
 
 const STREAM_NOTES = `
 A transaction is acknowledged to the server once its lines are written. What was not acknowledged comes again.

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { ReplicationConnection, resolveConnectionConfig, type TypesMode, writeTableTypes } from '../index.js';
 import { onOneLine } from './failure-line.js';
-import { Output, OutputClosedError } from './output.js';
+import { printText } from './print-text.js';
 import type { TableName } from './table-name.js';
 
 /** Flags of `types`, as commander names them. */
@@ -31,9 +31,7 @@ export async function typesCommand(flags: TypesFlags): Promise<void> {
   }
   if (written.tables === 0) throw new Error('there is no such table: nothing is written');
   if (out === undefined) {
-    await new Output(process.stdout).write(written.source).catch((error: unknown) => {
-      if (!(error instanceof OutputClosedError)) throw error;
-    });
+    await printText(written.source);
     return;
   }
   await writeFile(out, written.source);

@@ -1,5 +1,6 @@
 import { type BackupFormat, verifyBackup } from '../index.js';
 import { failureLine } from './failure-line.js';
+import { printText } from './print-text.js';
 import { formatBytes } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
 
@@ -35,7 +36,7 @@ export async function verifyBackupCommand(directory: string, flags: VerifyBackup
   });
   if (flags.progress) process.stderr.write('\n');
   for (const { path, problem } of problems) process.stderr.write(failureLine(new Error(`"${path}": ${problem}`)));
-  if (ok && !flags.quiet) process.stdout.write('backup successfully verified\n');
+  if (ok && !flags.quiet) await printText('backup successfully verified\n');
   return ok;
 }
 

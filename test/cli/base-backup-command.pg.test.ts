@@ -51,6 +51,16 @@ suite('basebackup', () => {
     assert.equal(lines.at(-1)?.archive, 'backup_manifest');
   });
 
+  test('progress that nobody reads any more: the backup goes on', async (t) => {
+    const folder = await emptyFolder(t);
+    const args = ['basebackup', '-D', folder, '-c', 'fast', '-N', '-r', '8M', '--progress=json'];
+    await using run = new Run(args, environment());
+    await run.shows(/percent/);
+    run.child.stderr.destroy();
+    assert.equal((await run.ended).code, 0);
+    assert.ok((await readdir(folder)).includes('backup_manifest'));
+  });
+
   test('short forms; a standby by a slot of its own, in tar format', async (t) => {
     const folder = await emptyFolder(t);
     const args = ['basebackup', '-D', folder, '-Ft', '-Xs', '-c', 'fast', '-N', '-R', '-C', '-S', 'made'];

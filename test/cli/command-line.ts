@@ -20,6 +20,8 @@ interface RunOptions {
   readonly program?: string;
   /** Largest file that it may write; POSIX only. */
   readonly largestFileBytes?: number;
+  /** File that stdout goes to; POSIX only. */
+  readonly stdoutFile?: string;
 }
 
 /** A run of the built command line, its output piped, without the connection variables of the caller. */
@@ -32,7 +34,8 @@ export class Run implements AsyncDisposable {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, options: RunOptions = {}) {
     const command = [process.execPath, options.program ?? MAIN, ...args];
-    const { largestFileBytes: limit } = options;
+    const { largestFileBytes: limit, stdoutFile } = options;
+    if (stdoutFile !== undefined) command.unshift('/bin/sh', '-c', `exec "$0" "$@" > ${stdoutFile}`);
     // The shell counts in blocks of 512 bytes.
     if (limit !== undefined) command.unshift('/bin/sh', '-c', `ulimit -f ${limit / 512} && exec "$0" "$@"`);
     this.child = spawn(command[0] ?? '', command.slice(1), {
@@ -100,13 +103,13 @@ export class Run implements AsyncDisposable {
 }
 
 /** Runs it to its end. */
-export function runToEnd(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> {
-  return new Run(args, env).ended;
+export function runToEnd(args: readonly string[], env?: NodeJS.ProcessEnv, options?: RunOptions): Promise<Ended> {
+  return new Run(args, env, options).ended;
 }
 
 /** The same where no file may become larger than this. */
 export function runWithLargestFile(bytes: number, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
-  return new Run(args, env, { largestFileBytes: bytes }).ended;
+  return runToEnd(args, env, { largestFileBytes: bytes });
 }
 
 function environmentWithoutServers(): NodeJS.ProcessEnv {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { runToEnd } from './command-line.js';
+import { Run, runToEnd } from './command-line.js';
 
 test('--version says the version of the package', async () => {
   const { version } = JSON.parse(await readFile(new URL('../../../package.json', import.meta.url), 'utf8'));
@@ -37,6 +38,25 @@ test('without a command the help goes to stderr', async () => {
   assert.equal(code, 2);
   assert.equal(stdout, '');
   assert.match(stderr, /^Usage: pg-walstream/);
+});
+
+describe('help and the version are written as everything is', { skip: process.platform === 'win32' && 'no sh' }, () => {
+  for (const flag of ['--help', '--version']) {
+    test(`${flag}: a reader that has gone is no failure`, async () => {
+      await using run = new Run([flag], {}, { readStdout: false });
+      run.child.stdout.destroy();
+      const { code, stderr } = await run.ended;
+      assert.deepEqual([code, stderr], [0, '']);
+    });
+
+    test(`${flag}: a full disk is one line`, {
+      skip: !existsSync('/dev/full') && 'there is no /dev/full',
+    }, async () => {
+      const { code, stderr } = await runToEnd([flag], {}, { stdoutFile: '/dev/full' });
+      assert.equal(code, 1);
+      assert.match(stderr, /^pg-walstream: the output cannot be written: ENOSPC[^\n]*\n$/);
+    });
+  }
 });
 
 describe('wrong usage: one line on stderr, exit code 2', () => {
