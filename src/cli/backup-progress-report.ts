@@ -3,7 +3,7 @@ import type { BackupProgress } from '../index.js';
 import { LiveLine } from './live-line.js';
 import { formatBytes } from './rate-line.js';
 
-/** `line`: a bar that is rewritten on a terminal, and one line per second elsewhere. `json`: a JSON line per second. */
+/** `line`: a bar that is rewritten on a terminal, a line now and then elsewhere. `json`: a JSON line per second. */
 export type ProgressForm = 'line' | 'json';
 
 const LINE_INTERVAL_MS = 1_000;
@@ -23,7 +23,7 @@ export class BackupProgressReport implements Disposable {
     this.#form = form;
     this.#live = new LiveLine(stream);
     const bySecond = form === 'json' || !this.#live.rewrites;
-    this.#timer = bySecond ? setInterval(() => this.#tell(this.#last), LINE_INTERVAL_MS) : undefined;
+    this.#timer = bySecond ? setInterval(() => this.#tellWhenDue(), LINE_INTERVAL_MS) : undefined;
   }
 
   show(progress: BackupProgress): void {
@@ -39,12 +39,16 @@ export class BackupProgressReport implements Disposable {
   /** The last figures are said, if they were not. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    if (this.#timer !== undefined && this.#told !== this.#last) this.#tell(this.#last);
+    if (this.#timer !== undefined && this.#last !== undefined && this.#told !== this.#last) this.#tell(this.#last);
     this.#live.end();
   }
 
-  #tell(progress: BackupProgress | undefined): void {
-    if (progress === undefined) return;
+  #tellWhenDue(): void {
+    if (this.#last === undefined) return;
+    if (this.#form === 'json' || this.#live.isDue(percentOf(this.#last))) this.#tell(this.#last);
+  }
+
+  #tell(progress: BackupProgress): void {
     this.#told = progress;
     if (this.#form === 'json') this.#stream.write(`${progressJson(progress)}\n`);
     else this.#live.show(progressLine(progress));

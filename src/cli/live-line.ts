@@ -3,11 +3,17 @@ import type { WriteStream } from 'node:tty';
 /** The part of a stream that a live line needs. */
 export type LiveLineStream = Pick<WriteStream, 'isTTY' | 'columns' | 'write'>;
 
+/** Where lines stay, as in a log, there is one after so much time, or so much of the work. */
+const LOG_INTERVAL_MS = 30_000;
+const LOG_PERCENT = 10;
+
 /** A line that keeps being replaced on a terminal; elsewhere each text is a line of its own. */
 export class LiveLine {
   readonly #stream: LiveLineStream;
   readonly #rewrites: boolean;
   #shown = false;
+  #loggedAtMs = Number.NEGATIVE_INFINITY;
+  #loggedPercent = 0;
 
   constructor(stream: LiveLineStream, env: NodeJS.ProcessEnv = process.env) {
     this.#stream = stream;
@@ -17,6 +23,16 @@ export class LiveLine {
   /** Whether each text takes the place of the last. */
   get rewrites(): boolean {
     return this.#rewrites;
+  }
+
+  /** Whether a text is to be shown now: always where it takes the place of the last, elsewhere now and then. */
+  isDue(percent = 0, nowMs = performance.now()): boolean {
+    if (this.#rewrites) return true;
+    const step = Math.floor(percent / LOG_PERCENT) * LOG_PERCENT;
+    if (step <= this.#loggedPercent && nowMs - this.#loggedAtMs < LOG_INTERVAL_MS) return false;
+    this.#loggedAtMs = nowMs;
+    this.#loggedPercent = step;
+    return true;
   }
 
   show(text: string): void {

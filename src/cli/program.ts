@@ -107,7 +107,7 @@ function streamProgram(parent: Command): Command {
         ['format', 'table', 'maxEvents'],
       ),
     )
-    .option('--rate', 'show rates and lag on stderr every second')
+    .option('--rate', 'show rates and lag on stderr: every second on a terminal, every 30 s elsewhere')
     .option('--stats', 'say on stderr at the end what was done')
     .addHelpText('after', STREAM_NOTES)
     .action(async (flags) => {

@@ -67,7 +67,8 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     signal: abort.signal,
   });
   using signals = new StopSignals();
-  using _notes = noteConnections();
+  const live = new LiveLine(process.stderr);
+  using _notes = noteConnections(live);
   signals.atOnce.addEventListener('abort', () => abort.abort());
   const onRequest = () => abort.abort();
   signals.requested.addEventListener('abort', onRequest);
@@ -75,10 +76,10 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
     await start(stream);
     signals.requested.removeEventListener('abort', onRequest);
     for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
-    await consume(stream, flags, async (stop) => {
+    await consume(stream, flags, live, async (stop) => {
       const { record, dsn, slot, publication } = flags;
       if (record === undefined) {
-        await printStream(stream, flags, signals, stop);
+        await printStream(stream, flags, live, signals, stop);
         return;
       }
       using _ = whenRequested(signals, stop);
@@ -110,11 +111,14 @@ async function start(stream: WalStream): Promise<void> {
 async function consume(
   stream: WalStream,
   flags: StreamFlags,
+  live: LiveLine,
   consumer: (stop: () => void) => Promise<void>,
 ): Promise<void> {
   const rates = new RateSampler(() => stream.stats());
-  const live = new LiveLine(process.stderr);
-  const timer = flags.rate ? setInterval(() => live.show(rateLine(rates.next())), RATE_INTERVAL_MS) : undefined;
+  const showRates = () => {
+    if (live.isDue()) live.show(rateLine(rates.next()));
+  };
+  const timer = flags.rate ? setInterval(showRates, RATE_INTERVAL_MS) : undefined;
   try {
     // Should stopping fail, the loop does too and says why.
     await consumer(() => void stream.stop({ drain: 'transaction', timeoutMs: STOP_TIMEOUT_MS }).catch(() => {}));
@@ -132,6 +136,7 @@ async function consume(
 async function printStream(
   stream: WalStream,
   flags: StreamFlags,
+  live: LiveLine,
   signals: StopSignals,
   stop: () => void,
 ): Promise<void> {
@@ -142,7 +147,11 @@ async function printStream(
     maxEvents: flags.maxEvents ?? Number.POSITIVE_INFINITY,
     palette: paletteFor(process.stdout),
   };
-  const write = (text: string) => output.write(text, signals.atOnce);
+  const write = (text: string) => {
+    // On a terminal the rates would have the text behind them; they come again.
+    if (process.stdout.isTTY) live.end('clear');
+    return output.write(text, signals.atOnce);
+  };
   if (flags.transactions) await printTransactions(stream, new TransactionPrinter(options), write, stop, signals);
   else await printEvents(stream, new EventPrinter(options), write, stop, signals);
 }
@@ -192,15 +201,17 @@ function whenRequested({ requested }: StopSignals, stop: () => void): Disposable
 }
 
 /** Says on stderr when the connection is lost, and when it is there again. */
-function noteConnections(): Disposable {
+function noteConnections(live: LiveLine): Disposable {
   const onLost = (message: unknown) => {
     const { error, attempt, delayMs } = message as ConnectionLost;
     const why = error instanceof Error ? onOneLine(error.message) : 'the connection was lost';
     const seconds = (delayMs / 1000).toFixed(1);
+    live.end('clear');
     process.stderr.write(`pg-walstream: ${why}; attempt ${attempt} to go on in ${seconds} s\n`);
   };
   const onResumed = (message: unknown) => {
     const { lsn } = message as ConnectionResumed;
+    live.end('clear');
     process.stderr.write(`pg-walstream: connected again, going on at ${Lsn.format(lsn)}\n`);
   };
   subscribe('pg-walstream:connection-lost', onLost);

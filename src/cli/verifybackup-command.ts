@@ -1,5 +1,6 @@
-import { type BackupFormat, verifyBackup } from '../index.js';
+import { type BackupFormat, type VerifyProgress, verifyBackup } from '../index.js';
 import { failureLine } from './failure-line.js';
+import { LiveLine } from './live-line.js';
 import { printText } from './print-text.js';
 import { formatBytes } from './rate-line.js';
 import { StopSignals } from './stop-signals.js';
@@ -23,6 +24,7 @@ export async function verifyBackupCommand(directory: string, flags: VerifyBackup
   const abort = new AbortController();
   using signals = new StopSignals();
   signals.requested.addEventListener('abort', () => abort.abort(new Error('stopped before the backup was verified')));
+  const live = new LiveLine(process.stderr);
   const { ok, problems } = await verifyBackup(directory, {
     exitOnError: flags.exitOnError ?? false,
     ignore: flags.ignore ?? [],
@@ -31,16 +33,17 @@ export async function verifyBackupCommand(directory: string, flags: VerifyBackup
     ...(flags.manifestPath !== undefined && { manifestPath: flags.manifestPath }),
     ...(flags.walDirectory !== undefined && { walDirectory: flags.walDirectory }),
     ...(flags.format !== undefined && { format: flags.format }),
-    ...(flags.progress && { onProgress: showProgress }),
+    ...(flags.progress && { onProgress: (progress: VerifyProgress) => showProgress(live, progress) }),
     signal: abort.signal,
   });
-  if (flags.progress) process.stderr.write('\n');
+  live.end();
   for (const { path, problem } of problems) process.stderr.write(failureLine(new Error(`"${path}": ${problem}`)));
   if (ok && !flags.quiet) await printText('backup successfully verified\n');
   return ok;
 }
 
-function showProgress({ doneBytes, totalBytes }: { readonly doneBytes: number; readonly totalBytes: number }): void {
+function showProgress(live: LiveLine, { doneBytes, totalBytes }: VerifyProgress): void {
   const percent = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-  process.stderr.write(`\r${formatBytes(doneBytes)} of ${formatBytes(totalBytes)} (${percent} %) verified`);
+  if (!live.isDue(percent)) return;
+  live.show(`${formatBytes(doneBytes)} of ${formatBytes(totalBytes)} (${percent} %) verified`);
 }

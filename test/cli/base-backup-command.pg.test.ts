@@ -51,6 +51,18 @@ suite('basebackup', () => {
     assert.equal(lines.at(-1)?.archive, 'backup_manifest');
   });
 
+  test('progress in a log: a line now and then', async (t) => {
+    const folder = await emptyFolder(t);
+    const args = ['basebackup', '-D', folder, '-c', 'fast', '-N', '-r', '4M', '-P'];
+    const { code, stderr } = await runToEnd(args, environment());
+    assert.equal(code, 0, stderr);
+    const steps = Array.from(stderr.matchAll(/\] (\d+) %/g), ([, percent]) => Math.floor(Number(percent) / 10));
+    assert.ok(steps.length >= 2, stderr);
+    // The first may come before the first tenth, the last is said in any case.
+    const between = steps.slice(1, -1);
+    assert.equal(new Set(between).size, between.length, stderr);
+  });
+
   test('progress that nobody reads any more: the backup goes on', async (t) => {
     const folder = await emptyFolder(t);
     const args = ['basebackup', '-D', folder, '-c', 'fast', '-N', '-r', '8M', '--progress=json'];

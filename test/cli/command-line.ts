@@ -22,6 +22,8 @@ interface RunOptions {
   readonly largestFileBytes?: number;
   /** File that stdout goes to; POSIX only. */
   readonly stdoutFile?: string;
+  /** stdout and stderr are one terminal, which is read as stdout; Linux only. */
+  readonly onTerminal?: boolean;
 }
 
 /** A run of the built command line, its output piped, without the connection variables of the caller. */
@@ -34,7 +36,9 @@ export class Run implements AsyncDisposable {
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, options: RunOptions = {}) {
     const command = [process.execPath, options.program ?? MAIN, ...args];
-    const { largestFileBytes: limit, stdoutFile } = options;
+    const { largestFileBytes: limit, stdoutFile, onTerminal } = options;
+    if (onTerminal)
+      command.splice(0, command.length, 'script', '-qefc', command.map(shellQuoted).join(' '), '/dev/null');
     if (stdoutFile !== undefined) command.unshift('/bin/sh', '-c', `exec "$0" "$@" > ${stdoutFile}`);
     // The shell counts in blocks of 512 bytes.
     if (limit !== undefined) command.unshift('/bin/sh', '-c', `ulimit -f ${limit / 512} && exec "$0" "$@"`);
@@ -100,6 +104,10 @@ export class Run implements AsyncDisposable {
     for (const looker of this.#lookers) looker();
     this.#lookers.clear();
   }
+}
+
+function shellQuoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Runs it to its end. */

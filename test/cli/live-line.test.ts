@@ -47,6 +47,29 @@ test('elsewhere each is a line of its own', () => {
   }
 });
 
+test('where lines stay they come at once, then after 30 s or 10 %', () => {
+  const live = new LiveLine(fakeStream(false), {});
+  const asked = [
+    [0, 0, true],
+    [5, 1_000, false],
+    [12, 2_000, true],
+    [19, 3_000, false],
+    [19, 31_999, false],
+    [19, 32_000, true],
+    [55, 33_000, true],
+    [100, 34_000, true],
+    [100, 35_000, false],
+  ] as const;
+  for (const [percent, atMs, due] of asked) assert.equal(live.isDue(percent, atMs), due, `${percent} % at ${atMs} ms`);
+  const withoutPercents = new LiveLine(fakeStream(false), {});
+  assert.deepEqual(
+    [0, 1_000, 30_000, 31_000].map((atMs) => withoutPercents.isDue(undefined, atMs)),
+    [true, false, true, false],
+  );
+  const onTerminal = new LiveLine(fakeStream(true), {});
+  assert.ok(onTerminal.isDue(0, 0) && onTerminal.isDue(0, 1));
+});
+
 test('colours are for terminals whose user wants them', () => {
   const red = (isTTY: boolean, env: NodeJS.ProcessEnv) => paletteFor({ isTTY }, env).red('x');
   assert.equal(red(true, {}), '\u001b[31mx\u001b[39m');

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { describe, type TestContext, test } from 'node:test';
@@ -240,6 +241,24 @@ describe('output', () => {
       stderr,
       /^10 changes in 1 transactions and messages, .*\n.* changes\/s.*\nconfirmed up to [0-9A-F]+\/[0-9A-F]+\n$/m,
     );
+  });
+
+  const noScript = spawnSync('script', ['-qec', 'true', '/dev/null']).status !== 0;
+  test('on a terminal an event takes the place of the rates', {
+    skip: noScript && 'there is no script(1)',
+  }, async (t) => {
+    const source = await Source.open(t);
+    await using run = new Run(source.args('--rate', '--max-events', '6'), { TERM: 'xterm' }, { onTerminal: true });
+    await run.shows(/changes\/s/);
+    await source.insert(1);
+    await run.shows(/commit/);
+    await run.shows(/commit.*changes\/s/s);
+    await source.insert(2);
+    const { stdout } = await run.ended;
+    // A line of rates is followed by another in its place, or by its removal.
+    const after = Array.from(stdout.matchAll(/workers \d+ %(.{4})/gs), ([, next]) => next);
+    assert.ok(after.length >= 2, stdout);
+    for (const next of after) assert.equal(next, '\r\u001b[2', stdout);
   });
 
   test('a reader that goes away ends it cleanly, as in | head', async (t) => {
