@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { FlagValue } from './flag-values.js';
 
 /** A parser of one value, as commander wants it. */
@@ -15,6 +15,24 @@ export function repeatable<T>(
   one: (text: string) => T,
 ): (text: string, before: readonly T[] | undefined) => readonly T[] {
   return (text, before = []) => [...before, one(text)];
+}
+
+/** A flag that must be given. With commander's own kind a misspelt flag would be told as the one that is missing. */
+export class RequiredOption extends Option {}
+
+/** What there is to say of a command's arguments when each by itself is right; before the command runs. */
+export async function checkArguments(command: Command): Promise<void> {
+  const extra = command.args[command.registeredArguments.length];
+  if (extra !== undefined) command.error(`error: too many arguments for '${command.name()}': '${extra}'`);
+  for (const option of command.options) {
+    if (option instanceof RequiredOption && command.getOptionValue(option.attributeName()) === undefined) {
+      command.error(`error: required option '${option.flags}' not specified`);
+    }
+  }
+  if (command.options.some((option) => option.attributeName() === 'dsn')) {
+    const { checkConnection } = await import('./connection-check.js');
+    checkConnection(command.getOptionValue('dsn'));
+  }
 }
 
 /** `--dsn`, which every command that connects has. */

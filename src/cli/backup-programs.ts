@@ -1,6 +1,13 @@
 import { Command, Option } from 'commander';
-import { dsnOption, flagValue, repeatable } from './arguments.js';
-import { BACKUP_FORMAT_VALUE, LSN_VALUE, PATH_MAPPING_VALUE, RATE_KB_VALUE, WAL_METHOD_VALUE } from './flag-values.js';
+import { dsnOption, flagValue, RequiredOption, repeatable } from './arguments.js';
+import {
+  BACKUP_FORMAT_VALUE,
+  LSN_VALUE,
+  PATH_MAPPING_VALUE,
+  RATE_KB_VALUE,
+  SLOT_NAME_VALUE,
+  WAL_METHOD_VALUE,
+} from './flag-values.js';
 
 export function baseBackupProgram(parent: Command): Command {
   const command = new Command('basebackup');
@@ -29,7 +36,11 @@ export function baseBackupProgram(parent: Command): Command {
         'compress with gzip, zstd, or lz4 (server only): server-zstd:level=5, client-gzip:9, none',
       )
       .addOption(new Option('-z, --gzip', 'compress with gzip').conflicts('compress'))
-      .option('-S, --slot <name>', 'slot that keeps the WAL until it was sent (default: a temporary one)')
+      .option(
+        '-S, --slot <name>',
+        'slot that keeps the WAL until it was sent (default: a temporary one)',
+        flagValue(SLOT_NAME_VALUE),
+      )
       .option('-C, --create-slot', 'create that slot, which must not exist; it stays afterwards')
       .option('--no-slot', 'no slot: the server may remove WAL before it was sent')
       .addOption(
@@ -74,7 +85,7 @@ export function baseBackupProgram(parent: Command): Command {
       .option('-v, --verbose', 'say on stderr at the end what was done')
       .addHelpText('after', BASE_BACKUP_NOTES)
       .action(async (flags) => {
-        const wrong = wrongSlotFlags(flags, given);
+        const wrong = wrongSlotFlags(flags, given) ?? wrongTargetFlags(flags);
         if (wrong !== undefined) command.error(wrong);
         const { baseBackupCommand } = await import('./base-backup-command.js');
         await baseBackupCommand({ ...flags, progress: flags.progress ?? (flags.P ? 'line' : undefined) });
@@ -101,6 +112,28 @@ function wrongSlotFlags(
   return undefined;
 }
 
+/** Flags that say how a backup is written here. */
+const LOCAL_FLAGS = [
+  ['pgdata', '-D, --pgdata'],
+  ['format', '-F, --format'],
+  ['writeRecoveryConf', '-R, --write-recovery-conf'],
+  ['tablespaceMapping', '-T, --tablespace-mapping'],
+] as const;
+
+/** What goes to another target is not written here; `client` is here. */
+function wrongTargetFlags(
+  flags: { target?: string } & Readonly<Partial<Record<(typeof LOCAL_FLAGS)[number][0], unknown>>>,
+): string | undefined {
+  const { target } = flags;
+  if (target === undefined || target === 'client') {
+    if (flags.pgdata !== undefined) return undefined;
+    if (target === 'client') return '-t, --target client needs -D, --pgdata <directory>';
+    return "either '-D, --pgdata <directory>' or '-t, --target <target>' must be given";
+  }
+  const local = LOCAL_FLAGS.find(([key]) => flags[key] !== undefined);
+  return local && `${local[1]} does not go with -t, --target ${target}: the backup is not written here`;
+}
+
 export function verifyBackupProgram(parent: Command, onVerdict: (good: boolean) => void): Command {
   return new Command('verifybackup')
     .copyInheritedSettings(parent)
@@ -125,9 +158,15 @@ export function receiveWalProgram(parent: Command): Command {
   return new Command('receivewal')
     .copyInheritedSettings(parent)
     .description('Receive WAL into segment files, each byte as on the server.')
-    .requiredOption('-D, --directory <path>', 'existing folder for the segments; goes on from what it holds')
+    .addOption(
+      new RequiredOption('-D, --directory <path>', 'existing folder for the segments; goes on from what it holds'),
+    )
     .addOption(dsnOption())
-    .option('-S, --slot <name>', 'physical replication slot, so that the server keeps what was not received')
+    .option(
+      '-S, --slot <name>',
+      'physical replication slot, so that the server keeps what was not received',
+      flagValue(SLOT_NAME_VALUE),
+    )
     .option('--create-slot', 'create the slot when it is missing; else that is an error')
     .option('--synchronous', 'make WAL safe as it comes, and tell the server at once')
     .option('-E, --endpos <lsn>', 'end when everything before this position (X/Y) is received', flagValue(LSN_VALUE))

@@ -42,16 +42,14 @@ export interface BaseBackupFlags {
   readonly verbose?: boolean;
 }
 
-/** Options that are wrong by themselves or together, which is known before the server is asked. */
-const USAGE_OPTIONS: ReadonlySet<string> = new Set([
-  'directory',
-  'target',
-  'format',
-  'compression',
-  'tablespaceMapping',
-  'writeRecoveryConf',
-  'walMethod',
-] satisfies (keyof BaseBackupOptions)[]);
+/** Options that are wrong by themselves or together, which is known before the server is asked, and their flags. */
+const USAGE_FLAGS: Readonly<Partial<Record<string, string>>> = {
+  directory: '-D, --pgdata',
+  target: '-t, --target',
+  compression: '-Z, --compress',
+  tablespaceMapping: '-T, --tablespace-mapping',
+  walMethod: '-X, --wal-method',
+} satisfies Partial<Record<keyof BaseBackupOptions, string>>;
 
 /** Takes a backup. A signal interrupts it, which is a failure: there is no backup then. */
 export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
@@ -60,9 +58,6 @@ export async function baseBackupCommand(flags: BaseBackupFlags): Promise<void> {
   signals.requested.addEventListener('abort', () => {
     abort.abort(new Error('interrupted: there is no backup'));
   });
-  if (flags.pgdata === undefined && flags.target === undefined) {
-    throw new UsageError("either '-D, --pgdata <directory>' or '-t, --target <target>' must be given");
-  }
   const compression = flags.gzip ? 'gzip' : flags.compress;
   const backup = prepareBackup({
     ...(flags.dsn !== undefined && { connection: flags.dsn }),
@@ -102,13 +97,14 @@ function slotOption({ slot, createSlot }: BaseBackupFlags): Pick<BaseBackupOptio
   return { slot: slot === false ? false : { name: slot, create: createSlot ? 'always' : 'never' } };
 }
 
-/** What the library refuses of the flags is wrong usage. */
+/** What the library refuses of the flags is wrong usage, told in the command line's own terms. */
 function prepareBackup(options: BaseBackupOptions): BaseBackup {
   try {
     return new BaseBackup(options);
   } catch (error) {
-    const isUsage = error instanceof ConfigurationError && USAGE_OPTIONS.has(error.option);
-    throw isUsage ? new UsageError(error.message, { cause: error }) : error;
+    const flag = error instanceof ConfigurationError ? USAGE_FLAGS[error.option] : undefined;
+    if (!(error instanceof ConfigurationError) || flag === undefined) throw error;
+    throw new UsageError(error.message.replace(error.option, flag), { cause: error });
   }
 }
 

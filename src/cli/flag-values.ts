@@ -1,7 +1,9 @@
 import { isAbsolute } from 'node:path';
+import { MAX_TIMER_MS } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import type { PublishedAction } from '../index.js';
 import { Lsn } from '../lsn.js';
+import { checkSlotName } from '../protocol/quoting.js';
 import { parseTableName, type TableName } from './table-name.js';
 
 /** How the text of a flag becomes its value; `undefined` for what it is not. */
@@ -12,15 +14,26 @@ export interface FlagValue<T> {
 
 export const LSN_VALUE: FlagValue<bigint> = {
   expected: 'a position X/Y such as 16/B374D848',
-  parse: (text) => {
-    try {
-      return Lsn.parse(text);
-    } catch (error) {
-      if (error instanceof ConfigurationError) return undefined;
-      throw error;
-    }
-  },
+  parse: (text) => unlessWrong(() => Lsn.parse(text)),
 };
+
+export const SLOT_NAME_VALUE: FlagValue<string> = {
+  expected: '1 to 63 lower-case letters, digits and underscores',
+  parse: (text) =>
+    unlessWrong(() => {
+      checkSlotName(text, 'slot');
+      return text;
+    }),
+};
+
+function unlessWrong<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ConfigurationError) return undefined;
+    throw error;
+  }
+}
 
 export const COUNT_VALUE: FlagValue<number> = {
   expected: 'a whole number from 1',
@@ -29,6 +42,23 @@ export const COUNT_VALUE: FlagValue<number> = {
     return count >= 1 ? count : undefined;
   },
 };
+
+function countUpTo(max: number): FlagValue<number> {
+  return {
+    expected: `a whole number from 1 to ${max}`,
+    parse: (text) => {
+      const count = COUNT_VALUE.parse(text);
+      return count !== undefined && count <= max ? count : undefined;
+    },
+  };
+}
+
+/** As long as a timer can wait. */
+export const SECONDS_VALUE = countUpTo(Math.floor(MAX_TIMER_MS / 1_000));
+/** Of the demo; each has a connection to a small server. */
+export const WRITERS_VALUE = countUpTo(24);
+/** As many as a stream takes. */
+export const WORKERS_VALUE = countUpTo(64);
 
 export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
   expected: 'a version from 1 to 4',

@@ -1,11 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { dsnOption, flagValue, formatOption, repeatable } from './arguments.js';
+import { checkArguments, dsnOption, flagValue, formatOption, RequiredOption, repeatable } from './arguments.js';
 import { baseBackupProgram, receiveWalProgram, verifyBackupProgram } from './backup-programs.js';
 import { completionProgram } from './completion/completion-program.js';
 import { doctorProgram } from './doctor/doctor-program.js';
 import { failureLine } from './failure-line.js';
-import { COUNT_VALUE, LSN_VALUE, PROTO_VERSION_VALUE, TABLE_VALUE } from './flag-values.js';
+import {
+  COUNT_VALUE,
+  LSN_VALUE,
+  PROTO_VERSION_VALUE,
+  SECONDS_VALUE,
+  SLOT_NAME_VALUE,
+  TABLE_VALUE,
+  WORKERS_VALUE,
+  WRITERS_VALUE,
+} from './flag-values.js';
 import { printText } from './print-text.js';
 import { publicationProgram } from './publication-program.js';
 import { slotProgram } from './slot-program.js';
@@ -52,6 +61,9 @@ function buildProgram(writeHelp: (text: string) => void, setExitCode: (code: num
     .description('PostgreSQL WAL streaming: logical replication decoded in parallel, delivered in exact order.')
     .version(readVersion())
     .exitOverride()
+    // Else commander tells that there are too many, and not which.
+    .allowExcessArguments()
+    .hook('preAction', (_, command) => checkArguments(command))
     .configureOutput({
       writeOut: writeHelp,
       outputError: (text, write) => write(failureLine(new Error(text.replace(/^error: /, '')))),
@@ -75,8 +87,14 @@ function streamProgram(parent: Command): Command {
     .copyInheritedSettings(parent)
     .description('Print the changes of a database as they are committed.')
     .addOption(dsnOption())
-    .requiredOption('-S, --slot <name>', 'replication slot whose changes are streamed')
-    .requiredOption('--publication <name>', 'publication to stream; repeatable', repeatable(String))
+    .addOption(
+      new RequiredOption('-S, --slot <name>', 'replication slot whose changes are streamed').argParser(
+        flagValue(SLOT_NAME_VALUE),
+      ),
+    )
+    .addOption(
+      new RequiredOption('--publication <name>', 'publication to stream; repeatable').argParser(repeatable(String)),
+    )
     .option('--create-slot', 'create the slot when it is missing; else that is an error')
     .option('--temporary', 'create the slot for this run only; it is gone afterwards')
     .option('--start-lsn <lsn>', 'start here (X/Y) instead of where the slot was acknowledged', flagValue(LSN_VALUE))
@@ -104,7 +122,7 @@ function streamProgram(parent: Command): Command {
     .addOption(formatOption('form of an event'))
     .addOption(
       new Option('--record <file>', 'write what the server sends to this new file, for pg-walstream/testing').conflicts(
-        ['format', 'table', 'maxEvents'],
+        ['format', 'table', 'maxEvents', 'transactions'],
       ),
     )
     .option('--rate', 'show rates and lag on stderr: every second on a terminal, every 30 s elsewhere')
@@ -144,12 +162,12 @@ function demoProgram(parent: Command, setExitCode: (code: number) => void): Comm
   return new Command('demo')
     .copyInheritedSettings(parent)
     .description('Stream an embedded PostgreSQL under load, or DATABASE_URL, and show the rates.')
-    .option('--seconds <n>', 'how long', flagValue(COUNT_VALUE), 15)
-    .option('--writers <n>', 'connections that write to the embedded server', flagValue(COUNT_VALUE), 4)
+    .option('--seconds <n>', 'how long', flagValue(SECONDS_VALUE), 15)
+    .option('--writers <n>', 'connections that write to the embedded server (default: 4)', flagValue(WRITERS_VALUE))
     .option(
       '--workers <n>',
       'threads that decode (default: one less than there are cores, 1 to 4)',
-      flagValue(COUNT_VALUE),
+      flagValue(WORKERS_VALUE),
     )
     .option('--publication <name>', 'publication to stream of DATABASE_URL; repeatable', repeatable(String))
     .addHelpText('after', DEMO_NOTES)

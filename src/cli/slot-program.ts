@@ -1,6 +1,6 @@
 import { Argument, Command } from 'commander';
 import { dsnOption, flagValue, formatOption } from './arguments.js';
-import { COUNT_VALUE, LSN_VALUE } from './flag-values.js';
+import { LSN_VALUE, SECONDS_VALUE, SLOT_NAME_VALUE } from './flag-values.js';
 
 /** `slot list | create | drop | advance`. */
 export function slotProgram(parent: Command): Command {
@@ -17,7 +17,7 @@ export function slotProgram(parent: Command): Command {
   slot
     .command('create')
     .description('Create a slot for pgoutput; what is committed from then on waits in it.')
-    .argument('<name>', 'name of the new slot')
+    .argument('<name>', 'name of the new slot', flagValue(SLOT_NAME_VALUE))
     .addOption(dsnOption())
     .option('--physical', 'a slot for WAL itself, not for changes')
     .option('--reserve-wal', 'physical: keep WAL from now on, not from the first connection')
@@ -32,14 +32,14 @@ export function slotProgram(parent: Command): Command {
   slot
     .command('drop')
     .description('Drop a slot, and with it what waits in it.')
-    .argument('<name>', 'name of the slot')
+    .argument('<name>', 'name of the slot', flagValue(SLOT_NAME_VALUE))
     .addOption(dsnOption())
-    .option('--wait <seconds>', 'wait so long for a connection that holds it', flagValue(COUNT_VALUE))
+    .option('--wait <seconds>', 'wait so long for a connection that holds it', flagValue(SECONDS_VALUE))
     .action(async (name, flags) => (await import('./slot-command.js')).dropSlotCommand(name, flags));
   slot
     .command('advance')
     .description('Move a slot forward: what lies before the position is never sent.')
-    .argument('<name>', 'name of the slot')
+    .argument('<name>', 'name of the slot', flagValue(SLOT_NAME_VALUE))
     .addArgument(
       new Argument('<lsn>', 'position X/Y; beyond the end of WAL it is that end').argParser(flagValue(LSN_VALUE)),
     )

@@ -17,6 +17,7 @@ import { recordStream } from './record-stream.js';
 import { StopSignals } from './stop-signals.js';
 import type { TableName } from './table-name.js';
 import { TransactionPrinter, type Write } from './transaction-printer.js';
+import { unpublishedTables } from './unpublished-tables.js';
 
 /** Flags of `stream`, as commander names them. */
 export interface StreamFlags {
@@ -74,8 +75,10 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
   signals.requested.addEventListener('abort', onRequest);
   try {
     await start(stream);
+    for (const warning of [...stream.warnings, ...(await tableWarnings(flags))]) {
+      process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
+    }
     signals.requested.removeEventListener('abort', onRequest);
-    for (const warning of stream.warnings) process.stderr.write(`pg-walstream: warning: ${onOneLine(warning)}\n`);
     await consume(stream, flags, live, async (stop) => {
       const { record, dsn, slot, publication } = flags;
       if (record === undefined) {
@@ -83,7 +86,12 @@ export async function streamCommand(flags: StreamFlags): Promise<void> {
         return;
       }
       using _ = whenRequested(signals, stop);
-      await recordStream(stream, { path: record, dsn, slot, publications: publication });
+      try {
+        await recordStream(stream, { path: record, dsn, slot, publications: publication });
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+        throw new Error(`--record: ${record} exists already, and is not overwritten`, { cause });
+      }
     });
   } catch (error) {
     if (!abort.signal.aborted) throw error;
@@ -104,6 +112,18 @@ async function start(stream: WalStream): Promise<void> {
       reason: 'missing',
       cause,
     });
+  }
+}
+
+/** A table that is not published, or misspelt, would be waited for in silence. */
+async function tableWarnings({ dsn, publication, table = [] }: StreamFlags): Promise<string[]> {
+  if (table.length === 0) return [];
+  try {
+    const unpublished = await unpublishedTables(dsn, publication, table);
+    return unpublished.map((one) => `--table ${one.schema}.${one.table}: no publication of the stream has it now`);
+  } catch {
+    // The stream itself has what it needs.
+    return [];
   }
 }
 

@@ -29,11 +29,20 @@ export async function typesCommand(flags: TypesFlags): Promise<void> {
   for (const name of written.leftOut) {
     process.stderr.write(`pg-walstream: warning: ${onOneLine(name)} is left out: its schema has a dot in its name\n`);
   }
-  if (written.tables === 0) throw new Error('there is no such table: nothing is written');
+  if (written.tables === 0) throw new Error(`there is no table of ${askedFor(flags)}: nothing is written`);
   if (out === undefined) {
     await printText(written.source);
     return;
   }
   await writeFile(out, written.source);
   process.stderr.write(`pg-walstream: ${written.tables} tables in ${onOneLine(out)}\n`);
+}
+
+/** The flags that no table fits. */
+function askedFor({ publication = [], schema = [], table = [] }: TypesFlags): string {
+  return [
+    ...publication.map((name) => `--publication ${name}`),
+    ...schema.map((name) => `--schema ${name}`),
+    ...table.map((one) => `--table ${one.schema}.${one.table}`),
+  ].join(' ');
 }

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { COUNT_VALUE, LSN_VALUE, PATH_MAPPING_VALUE, RATE_KB_VALUE, TABLE_VALUE } from '../../src/cli/flag-values.js';
+import {
+  COUNT_VALUE,
+  LSN_VALUE,
+  PATH_MAPPING_VALUE,
+  RATE_KB_VALUE,
+  SECONDS_VALUE,
+  SLOT_NAME_VALUE,
+  TABLE_VALUE,
+} from '../../src/cli/flag-values.js';
 
 test('positions', () => {
   assert.equal(LSN_VALUE.parse('16/B374D848'), 0x16_b374_d848n);
@@ -13,6 +21,16 @@ test('counts', () => {
   for (const text of ['', '0', '-1', '1.5', '1e3', '0x1', ' 1', '9999999999999999']) {
     assert.equal(COUNT_VALUE.parse(text), undefined, text);
   }
+});
+
+test('counts with a bound', () => {
+  assert.equal(SECONDS_VALUE.parse('2147483'), 2_147_483);
+  for (const text of ['0', '2147484', 'x']) assert.equal(SECONDS_VALUE.parse(text), undefined, text);
+});
+
+test('names of slots', () => {
+  assert.equal(SLOT_NAME_VALUE.parse('my_slot_1'), 'my_slot_1');
+  for (const text of ['', 'My', 'a-b', 'é', 'a'.repeat(64)]) assert.equal(SLOT_NAME_VALUE.parse(text), undefined, text);
 });
 
 test('tables', () => {

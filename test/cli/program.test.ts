@@ -64,7 +64,16 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
   for (const [args, line] of [
     [['strem'], "pg-walstream: unknown command 'strem' (Did you mean stream?)"],
     [[...stream, '--fast'], "pg-walstream: unknown option '--fast'"],
-    [[...stream, 'more'], /too many arguments for 'stream'/],
+    [[...stream, 'more'], "pg-walstream: too many arguments for 'stream': 'more'"],
+    [['stream', 'more'], "pg-walstream: too many arguments for 'stream': 'more'"],
+    [['stream', '--slt', 's'], "pg-walstream: unknown option '--slt' (Did you mean --slot?)"],
+    [
+      [...stream, '--slot', 'S-1'],
+      /'-S, --slot <name>' argument 'S-1' is invalid. Expected 1 to 63 lower-case letters, digits and underscores/,
+    ],
+    [[...stream, '--record', 'f', '--transactions'], /'--record <file>' cannot be used with option '--transactions'/],
+    [[...stream, '--dsn', 's3cret'], /^pg-walstream: --dsn: not a connection string: expected/],
+    [[...stream, '--dsn', 'postgres://h/d?sslmode=maybe'], /^pg-walstream: --dsn: connection.sslmode: must be one of/],
     [['stream', '--publication', 'p'], "pg-walstream: required option '-S, --slot <name>' not specified"],
     [['stream', '--slot', 's'], "pg-walstream: required option '--publication <name>' not specified"],
     [
@@ -81,7 +90,9 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       ['types', '--schema', 's', '--types', 'json'],
       /argument 'json' is invalid. Allowed choices are lossless, pg, text/,
     ],
-    [['slot', 'list', 'more'], /too many arguments for 'list'/],
+    [['slot', 'list', 'more'], "pg-walstream: too many arguments for 'list': 'more'"],
+    [['slot', 'create', 'Bad-Name'], /'Bad-Name' is invalid for argument 'name'. Expected 1 to 63 lower-case/],
+    [['slot', 'drop', 's', '--wait', '2147484'], /Expected a whole number from 1 to 2147483/],
     [['slot', 'create'], "pg-walstream: missing required argument 'name'"],
     [['slot', 'create', 's', '--physical', '--failover'], 'pg-walstream: --failover does not go with --physical'],
     [['slot', 'create', 's', '--reserve-wal'], 'pg-walstream: --reserve-wal does not go with a logical slot'],
@@ -97,19 +108,24 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       /Expected insert, update, delete or truncate/,
     ],
     [['publication', 'create', 'p', '--all-tables', '--schema', 's'], /--all-tables.* cannot be used with .*--schema/],
+    [['doctor', '--slot', 'Bad-Name'], /'-S, --slot <name>' argument 'Bad-Name' is invalid/],
     [['doctor', '--format', 'xml'], /Allowed choices are pretty, jsonl/],
     [['basebackup'], "pg-walstream: either '-D, --pgdata <directory>' or '-t, --target <target>' must be given"],
-    [['basebackup', '-D', 'd', '-t', 'blackhole'], 'pg-walstream: directory is not possible with another target'],
-    [['basebackup', '-F', 'tar', '-t', 'blackhole'], 'pg-walstream: format is not possible with another target'],
-    [['basebackup', '-R', '-t', 'blackhole'], 'pg-walstream: writeRecoveryConf is not possible with another target'],
-    [['basebackup', '-t', 'client'], 'pg-walstream: directory must be the path of a folder'],
-    [['basebackup', '-t', 'server'], "pg-walstream: target needs a folder on the server: 'server:/path'"],
+    [
+      ['basebackup', '-D', 'd', '-t', 'blackhole'],
+      'pg-walstream: -D, --pgdata does not go with -t, --target blackhole: the backup is not written here',
+    ],
+    [['basebackup', '-F', 'tar', '-t', 'blackhole'], /-F, --format does not go with -t, --target blackhole/],
+    [['basebackup', '-T', '/a=/b', '-t', 'server:/x'], /-T, --tablespace-mapping does not go with -t, --target server/],
+    [['basebackup', '-R', '-t', 'blackhole'], /-R, --write-recovery-conf does not go with -t, --target blackhole/],
+    [['basebackup', '-t', 'client'], 'pg-walstream: -t, --target client needs -D, --pgdata <directory>'],
+    [['basebackup', '-t', 'server'], "pg-walstream: -t, --target needs a folder on the server: 'server:/path'"],
     [
       ['basebackup', '-D', 'd', '-Z', 'bzip2'],
-      /compression: there is no method "bzip2"; only gzip, lz4, zstd and none/,
+      /-Z, --compress: there is no method "bzip2"; only gzip, lz4, zstd and none/,
     ],
-    [['basebackup', '-D', 'd', '-Z', 'gzip:10'], 'pg-walstream: compression: gzip has levels from 1 to 9'],
-    [['basebackup', '-D', 'd', '-z'], /compression: the client compresses in tar format only/],
+    [['basebackup', '-D', 'd', '-Z', 'gzip:10'], 'pg-walstream: -Z, --compress: gzip has levels from 1 to 9'],
+    [['basebackup', '-D', 'd', '-z'], /-Z, --compress: the client compresses in tar format only/],
     [['basebackup', '-D', 'd', '-z', '-Z', 'zstd'], /'-z, --gzip' cannot be used with option '-Z, --compress/],
     [
       ['basebackup', '-D', 'd', '-Z', 'server-lz4'],
@@ -117,7 +133,10 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     ],
     [['basebackup', '-D', 'd', '-F', 'tar', '-Z', 'lz4'], /the client cannot compress with lz4: Node.js has no lz4/],
     [['basebackup', '-t', 'blackhole', '-Z', 'client-gzip'], /the client cannot compress what goes to another target/],
-    [['basebackup', '-t', 'blackhole', '-X', 'stream'], /walMethod must be 'fetch' or 'none' with another target/],
+    [
+      ['basebackup', '-t', 'blackhole', '-X', 'stream'],
+      /-X, --wal-method must be 'fetch' or 'none' with another target/,
+    ],
     [['basebackup', '-D', 'd', '-X', 'x'], /argument 'x' is invalid. Expected stream \(s\), fetch \(f\), none \(n\)/],
     [['basebackup', '-D', 'd', '-F', 'zip'], /argument 'zip' is invalid. Expected plain \(p\), tar \(t\)/],
     [['basebackup', '-D', 'd', '-C'], 'pg-walstream: --create-slot needs --slot, which names it'],
@@ -141,7 +160,13 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [['verifybackup', 'd', '--format', 'zip'], /Expected plain \(p\), tar \(t\)/],
     [['receivewal'], "pg-walstream: required option '-D, --directory <path>' not specified"],
     [['receivewal', '-D', 'd', '--endpos', '1'], /'-E, --endpos <lsn>' argument '1' is invalid/],
+    [['basebackup', '-D', 'd', '-S', 'Bad-Name'], /'-S, --slot <name>' argument 'Bad-Name' is invalid/],
+    [['receivewal', '-D', 'd', '-S', 'Bad-Name'], /'-S, --slot <name>' argument 'Bad-Name' is invalid/],
     [['demo', '--seconds', 'x'], /'--seconds <n>' argument 'x' is invalid/],
+    [['demo', '--seconds', '3000000'], /'3000000' is invalid. Expected a whole number from 1 to 2147483/],
+    [['demo', '--writers', '1000'], /'--writers <n>' argument '1000' is invalid. Expected a whole number from 1 to 24/],
+    [['demo', '--workers', '100'], /'--workers <n>' argument '100' is invalid. Expected a whole number from 1 to 64/],
+    [['demo', '--publication', 'p'], /^pg-walstream: --publication needs DATABASE_URL/],
   ] as const) {
     test(args.join(' '), async () => {
       const { code, stdout, stderr } = await runToEnd(args);
@@ -150,21 +175,21 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
       if (typeof line === 'string') assert.equal(stderr, `${line}\n`);
       else assert.match(stderr, line);
       assert.match(stderr, /^pg-walstream: [^\n]+\n$/);
+      assert.doesNotMatch(stderr, /s3cret/);
     });
   }
 });
 
 describe('what the library does not take: one line on stderr that names the option, exit code 1', () => {
-  for (const [args, named] of [
-    [['--slot', 'No!', '--publication', 'p'], /slot\.name/],
+  for (const [args, named, url] of [
     [['--slot', 's', '--publication', ''], /publications/],
-    [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@host:nan/db'], /./],
-    [['--slot', 's', '--publication', 'p', '--dsn', 's3cret'], /connection string/],
-    [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@host/db?sslmode=maybe'], /sslmode/],
     [['--slot', 's', '--publication', 'p', '--dsn', 'postgres://u:s3cret@127.0.0.1:1/db'], /127\.0\.0\.1:1/],
+    [['--slot', 's', '--publication', 'p'], /DATABASE_URL: .*sslmode/, 'postgres://u:s3cret@host/db?sslmode=maybe'],
+    [['--slot', 's', '--publication', 'p'], /DATABASE_URL: not a connection string/, 's3cret'],
   ] as const) {
-    test(args.join(' '), async () => {
-      const { code, stdout, stderr } = await runToEnd(['stream', ...args]);
+    test([...args, url].join(' '), async () => {
+      const env = url === undefined ? {} : { DATABASE_URL: url };
+      const { code, stdout, stderr } = await runToEnd(['stream', ...args], env);
       assert.equal(code, 1);
       assert.equal(stdout, '');
       assert.match(stderr, /^pg-walstream: [^\n]+\n$/);

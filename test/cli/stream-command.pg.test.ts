@@ -213,6 +213,16 @@ describe('jsonl', () => {
   });
 });
 
+test('--table names one that is not published: a warning, and the stream goes on', async (t) => {
+  const source = await Source.open(t);
+  await source.insert(1);
+  const tables = ['--table', `public.${source.name}`, '--table', 'public.nosuch'];
+  const { code, stdout, stderr } = await runToEnd(source.args(...tables, '--max-events', '3'));
+  assert.equal(code, 0);
+  assert.match(stdout, /insert/);
+  assert.equal(stderr, 'pg-walstream: warning: --table public.nosuch: no publication of the stream has it now\n');
+});
+
 describe('output', () => {
   test('pretty is for people; in a pipe without colours', async (t) => {
     const source = await Source.open(t);
@@ -462,6 +472,12 @@ describe('failures: one line on stderr, exit code 1', () => {
     await fails(['stream', '-S', 's', '--publication', 'p'], /cannot connect to 127\.0\.0\.1:1/, {
       DATABASE_URL: 'postgresql://u:wr0ng@127.0.0.1:1/db',
     });
+  });
+
+  test('a recording that is there already', async (t) => {
+    const source = await Source.open(t);
+    // Any file will do: it is not overwritten.
+    await fails(source.args('--record', process.execPath), /^pg-walstream: --record: .* exists already/);
   });
 
   test('a database that is not there', async (t) => {

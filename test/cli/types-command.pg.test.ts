@@ -230,7 +230,7 @@ suite(`PostgreSQL ${PG_MAJOR}: pg-walstream types`, () => {
       [['--publication', 'no such'], 'publication "no such" does not exist'],
       [['--table', 'public.nothing'], 'table public.nothing is not there'],
       [[...published, '--table', 'left_out.never'], 'table left_out.never is not published by typed'],
-      [['--schema', 'nowhere'], 'there is no such table: nothing is written'],
+      [['--schema', 'nowhere'], 'there is no table of --schema nowhere: nothing is written'],
       [[...published, '--out', join(directory, 'no', 'such.ts')], /ENOENT/],
     ] as const) {
       const { code, stdout, stderr } = await runToEnd(['types', ...flags], env());

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WalStream, type WalStreamOptions } from '../../index.js';
+import { checkConnection } from '../connection-check.js';
 import { EmbeddedServer } from '../embedded-server.js';
 import { onOneLine } from '../failure-line.js';
 import { LiveLine } from '../live-line.js';
@@ -8,6 +9,7 @@ import { Output, OutputClosedError } from '../output.js';
 import { type Palette, paletteFor } from '../palette.js';
 import { formatBytes, formatCount, formatShare, RateSampler, type Rates, rateLine } from '../rate-line.js';
 import { StopSignals } from '../stop-signals.js';
+import { UsageError } from '../usage-error.js';
 import { SERVER_SETTINGS } from './demo-schema.js';
 import { DemoWriters } from './demo-writers.js';
 import { DemoOrderCheck, OrderCheck } from './order-check.js';
@@ -16,7 +18,7 @@ import { Samples } from './samples.js';
 /** Flags of `demo`, as commander names them. */
 export interface DemoFlags {
   readonly seconds: number;
-  readonly writers: number;
+  readonly writers?: number;
   readonly workers?: number;
   readonly publication?: readonly string[];
 }
@@ -27,14 +29,22 @@ const WRITE_RATE = 80_000;
 const LINE_INTERVAL_MS = 1_000;
 /** How long the rest of what was written may take to come. */
 const DRAIN_TIMEOUT_MS = 60_000;
-const MAX_WRITERS = 24;
+const DEFAULT_WRITERS = 4;
 
 /** Runs the demo; whether everything came in order. */
 export async function demoCommand(flags: DemoFlags): Promise<boolean> {
+  const embedded = !process.env.DATABASE_URL;
+  if (embedded && flags.publication !== undefined) {
+    throw new UsageError('--publication needs DATABASE_URL: the embedded server has a publication of its own');
+  }
+  if (!embedded && flags.writers !== undefined) {
+    throw new UsageError('--writers does not go with DATABASE_URL: nothing is written there');
+  }
+  if (!embedded) checkConnection(undefined);
   using signals = new StopSignals();
   const demo = new Demo(flags, signals);
   try {
-    return (process.env.DATABASE_URL ?? '') === '' ? await demo.onEmbeddedServer() : await demo.onDatabase();
+    return embedded ? await demo.onEmbeddedServer() : await demo.onDatabase();
   } catch (error) {
     if (error instanceof OutputClosedError || demo.interrupted) return true;
     throw error;
@@ -69,7 +79,7 @@ class Demo {
   /** Starts a server, has writers write to it, and checks that all of it comes in order. */
   async onEmbeddedServer(): Promise<boolean> {
     const { seconds } = this.#flags;
-    const writerCount = Math.min(this.#flags.writers, MAX_WRITERS);
+    const writerCount = this.#flags.writers ?? DEFAULT_WRITERS;
     await this.#say('starting PostgreSQL 18 …');
     const password = randomBytes(24).toString('base64url');
     await using server = await EmbeddedServer.start({ major: 18, password, settings: SERVER_SETTINGS });

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { dsnOption, formatOption, repeatable } from '../arguments.js';
+import { dsnOption, flagValue, formatOption, repeatable } from '../arguments.js';
+import { SLOT_NAME_VALUE } from '../flag-values.js';
 
 /** `doctor`; `setHealthy` is told whether there was no problem. */
 export function doctorProgram(parent: Command, setHealthy: (healthy: boolean) => void): Command {
@@ -7,7 +8,7 @@ export function doctorProgram(parent: Command, setHealthy: (healthy: boolean) =>
     .copyInheritedSettings(parent)
     .description('Check everything that a stream needs, and say what to change.')
     .addOption(dsnOption())
-    .option('-S, --slot <name>', 'slot that is to be streamed from')
+    .option('-S, --slot <name>', 'slot that is to be streamed from', flagValue(SLOT_NAME_VALUE))
     .option('--publication <name>', 'publication to stream (default: all there are); repeatable', repeatable(String))
     .addOption(formatOption('lines for people, or a line of JSON for each check'))
     .addHelpText('after', DOCTOR_NOTES)
