@@ -1,6 +1,6 @@
-import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { ConfigurationError } from '../errors.js';
 import { onPath } from './durable-file.js';
 
@@ -31,10 +31,7 @@ export class TargetDirectories {
         throw new ConfigurationError(`${option}: ${path} and ${other.path} lie in each other`, { option });
       }
     }
-    const created =
-      checkVacant(path, option) === 'absent'
-        ? onPath(path, 'create', () => mkdirSync(path, { recursive: true, mode: 0o700 }))
-        : undefined;
+    const created = checkVacant(path, option) === 'absent' ? onPath(path, 'create', () => makeFolder(path)) : undefined;
     this.#claimed.push({ path, created });
     onPath(path, 'change the mode of', () => chmodSync(path, mode));
   }
@@ -49,6 +46,17 @@ export class TargetDirectories {
       }
     }
   }
+}
+
+/**
+ * Makes the folder and the parents that it lacks; the outermost of those that were made. Node.js 20 has no end of making
+ * them itself, with `recursive`, where a folder that is there takes none, such as /proc.
+ */
+function makeFolder(path: string): string {
+  const parent = dirname(path);
+  const outermost = existsSync(parent) ? path : makeFolder(parent);
+  mkdirSync(path, { mode: 0o700 });
+  return outermost;
 }
 
 function contains(outer: string, inner: string): boolean {

@@ -91,7 +91,7 @@ suite('basebackup', () => {
 
   test('interrupted, it is a failure, and leaves nothing', async (t) => {
     const folder = await emptyFolder(t);
-    const args = ['basebackup', '-D', join(folder, 'new'), '-c', 'fast', '-P', '-r', '1M'];
+    const args = ['basebackup', '-D', join(folder, 'new', 'one'), '-c', 'fast', '-P', '-r', '1M'];
     await using run = new Run(args, environment());
     await run.shows(/MB of /);
     run.child.kill('SIGINT');
@@ -99,6 +99,22 @@ suite('basebackup', () => {
     assert.equal(code, 1);
     assert.match(stderr, /pg-walstream: interrupted: there is no backup\n$/);
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  test('a folder whose parents are missing: they are made', async (t) => {
+    const folder = await emptyFolder(t);
+    const args = ['basebackup', '-D', join(folder, 'a', 'b'), '-c', 'fast', '-N'];
+    assert.equal((await runToEnd(args, environment())).code, 0);
+    assert.ok((await readdir(join(folder, 'a', 'b'))).includes('backup_manifest'));
+  });
+
+  const noProc = process.platform !== 'linux' && 'there is no /proc';
+  test('a folder where none can be made is a failure of one line', { skip: noProc }, async () => {
+    for (const directory of ['/proc/x', '/proc/x/y']) {
+      const { code, stderr } = await runToEnd(['basebackup', '-D', directory, '-c', 'fast'], environment());
+      assert.equal(code, 1);
+      assert.match(stderr, /^pg-walstream: cannot create \/proc\/x[^\n]*: ENOENT\n$/);
+    }
   });
 
   test('a folder that is not empty is a failure of one line', async (t) => {
