@@ -16,7 +16,7 @@ const OLDEST_NODE_MAJOR = 20;
 const NEWEST_SERVER_MAJOR = 18;
 const SLOW_ROUND_TRIP_MS = 100;
 const MAX_CLOCK_DIFFERENCE_MS = 1_000;
-/** WAL kept for a slot that nobody reads, from which on it is worth a warning. */
+/** WAL kept for one slot, from which on it is worth a warning. */
 const MUCH_WAL_BYTES = 1024n ** 3n;
 /** One for the stream, one for when it connects again before the server has noticed that the first is gone. */
 const SENDERS_WANTED = 2;
@@ -178,8 +178,14 @@ function judgeSlots({ slots, server, wantedSlot }: DoctorFacts): Diagnosis[] {
   });
   if (judged.length > 0) return judged;
   return [
-    ok('slot-health', slots.length === 0 ? 'there are no slots' : `all slots are in good health (${slots.length})`),
+    ok('slot-health', slots.length === 0 ? 'there are no slots' : `all slots are in good health: ${slotList(slots)}`),
   ];
+}
+
+/** How many there are, and those that nobody reads now. */
+function slotList(slots: readonly SlotInfo[]): string {
+  const inactive = slots.filter(({ active }) => !active).map(({ name }) => name);
+  return `${slots.length}${inactive.length === 0 ? '' : `, of which nobody reads ${inactive.join(', ')}`}`;
 }
 
 function judgeSlot(slot: SlotInfo, { maxSlotWalKeepSizeMb }: DoctorServerFacts): Diagnosis | undefined {
@@ -202,11 +208,19 @@ function judgeSlot(slot: SlotInfo, { maxSlotWalKeepSizeMb }: DoctorServerFacts):
       remedy: `ALTER SYSTEM SET max_slot_wal_keep_size = '${maxSlotWalKeepSizeMb * 2}MB'`,
     };
   }
-  if (active || retainedBytes < MUCH_WAL_BYTES) return undefined;
+  if (retainedBytes < MUCH_WAL_BYTES) return undefined;
   const bound =
     safeWalSize === undefined
       ? 'and will until the disk is full (max_slot_wal_keep_size is -1)'
       : `and is lost after ${formatBytes(Number(safeWalSize))} more`;
+  if (active) {
+    return {
+      status: 'warning',
+      check: 'slot-behind',
+      message: `slot ${name} keeps ${kept} of WAL although it is read, ${bound}`,
+      remedy: 'look at its consumer, which is slow or acknowledges nothing, and for transactions that stay open',
+    };
+  }
   return {
     status: 'warning',
     check: 'slot-inactive',

@@ -62,7 +62,7 @@ function finding(check: CheckName, severity: Finding['severity'] = 'error', reme
 test('all is well, and everything is said to have been looked at', () => {
   const diagnoses = judged({
     wantedSlot: 's',
-    slots: [{ ...HEALTHY_SLOT, active: true, retainedBytes: 5n * GIBIBYTE }],
+    slots: [{ ...HEALTHY_SLOT, active: true, retainedBytes: GIBIBYTE - 1n }],
   });
   assert.deepEqual(
     diagnoses.map(({ status, check }) => [status, check]),
@@ -141,6 +141,13 @@ describe('one thing is not well', () => {
       /next checkpoint.*'200MB'/s,
     ],
     [
+      'a slot that is read, and far behind',
+      { slots: [{ ...HEALTHY_SLOT, active: true, retainedBytes: 900n * GIBIBYTE }] },
+      'warning',
+      'slot-behind',
+      /966\.37 GB of WAL although it is read, and will until the disk is full.*consumer/s,
+    ],
+    [
       'a slot that nobody reads',
       { slots: [{ ...HEALTHY_SLOT, retainedBytes: 2n * GIBIBYTE, inactiveSince: new Date(0) }] },
       'warning',
@@ -161,6 +168,14 @@ describe('one thing is not well', () => {
       assert.match(`${one.message}\n${one.remedy ?? ''}`, words);
     });
   }
+});
+
+test('slots in good health: those that nobody reads are named', () => {
+  const read = { ...HEALTHY_SLOT, active: true };
+  const said = (...slots: (typeof HEALTHY_SLOT)[]) => judged({ slots }).at(-1)?.message;
+  assert.equal(said(read), 'all slots are in good health: 1');
+  assert.equal(said(read, HEALTHY_SLOT), 'all slots are in good health: 2, of which nobody reads s');
+  assert.equal(said(), 'there are no slots');
 });
 
 test('a slow answer is no wrong clock', () => {
