@@ -148,6 +148,7 @@ export function verifyBackupProgram(parent: Command, onVerdict: (good: boolean) 
     .option('-q, --quiet', 'say nothing when the backup is good')
     .option('-P, --progress', 'show on stderr how far it is')
     .option('-F, --format <plain|tar>', 'format of the backup (default: told by it)', flagValue(BACKUP_FORMAT_VALUE))
+    .addHelpText('after', VERIFY_BACKUP_NOTES)
     .action(async (directory, flags) => {
       const { verifyBackupCommand } = await import('./verifybackup-command.js');
       onVerdict(await verifyBackupCommand(directory, flags));
@@ -170,6 +171,7 @@ export function receiveWalProgram(parent: Command): Command {
     .option('--create-slot', 'create the slot when it is missing; else that is an error')
     .option('--synchronous', 'make WAL safe as it comes, and tell the server at once')
     .option('-E, --endpos <lsn>', 'end when everything before this position (X/Y) is received', flagValue(LSN_VALUE))
+    .addHelpText('after', RECEIVE_WAL_NOTES)
     .action(async (flags) => {
       const { receiveWalCommand } = await import('./receivewal-command.js');
       await receiveWalCommand(flags);
@@ -189,3 +191,17 @@ Examples:
   $ pg-walstream basebackup -D /backups/archives -F tar -Z server-gzip:6
   $ pg-walstream basebackup -t server:/backups/there -c fast
   $ pg-walstream basebackup -D standby -R -C -S standby1 -T /srv/space=/srv/space2`;
+
+const VERIFY_BACKUP_NOTES = `
+Every problem is one line on stderr. Exit code: 0 without a problem, else 1.
+
+Examples:
+  $ pg-walstream verifybackup /backups/monday
+  $ pg-walstream verifybackup /backups/monday -P -w /archive`;
+
+const RECEIVE_WAL_NOTES = `
+A segment that is not complete ends in .partial. Ctrl+C ends in good order; the next run goes on from there.
+
+Examples:
+  $ pg-walstream receivewal -D /archive -S archive --create-slot
+  $ pg-walstream receivewal -D /archive --endpos 16/B374D848`;

@@ -54,6 +54,10 @@ describe('completion', () => {
       assert.deepEqual(await offer('stream', '--slot', 's', '--format', ''), ['jsonl', 'pretty']);
       assert.deepEqual(await offer('completion', 'f'), ['fish']);
       assert.deepEqual(await offer('stream', '--max'), ['--max-events']);
+      assert.deepEqual(await offer('basebackup', '-F', ''), ['plain', 'tar']);
+      assert.deepEqual(await offer('basebackup', '--wal-method', 'f'), ['fetch']);
+      assert.deepEqual(await offer('basebackup', '--progress', '--ch'), ['--checkpoint']);
+      if (shell !== 'fish') assert.deepEqual(await offer('basebackup', '--progress', 'j'), ['json']);
     });
 
     test(`${shell}: every command and flag is named`, async () => {

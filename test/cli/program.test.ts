@@ -21,8 +21,8 @@ for (const [args, shown] of [
     ['basebackup', '--help'],
     /--pgdata <directory>.*--target <.*--format <plain\|tar>.*--incremental <.*--compress <.*--gzip.*--no-slot.*Examples:/s,
   ],
-  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <plain\|tar>/s],
-  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>/s],
+  [['verifybackup', '--help'], /<directory>.*--exit-on-error.*--no-parse-wal.*--format <plain\|tar>.*Examples:/s],
+  [['receivewal', '--help'], /--directory <path>.*--synchronous.*--endpos <lsn>.*Examples:/s],
   [['demo', '--help'], /--seconds <n>.*\(default: 15\).*DATABASE_URL/s],
 ] as const) {
   test(`${args.join(' ')} shows what there is`, async () => {

@@ -79,9 +79,9 @@ ${lines.join('\n')}
 `;
 }
 
-function fishFlag({ names, description, takesValue, choices }: FlagSpec): string {
+function fishFlag({ names, description, value, choices }: FlagSpec): string {
   const parts = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
-  if (takesValue) parts.push('-r');
+  if (value === 'required') parts.push('-r');
   if (choices.length > 0) parts.push(`-f -a '${choices.join(' ')}'`);
   return `${parts.join(' ')} -d ${fishQuote(description)}`;
 }
@@ -103,29 +103,33 @@ function casePattern(paths: readonly string[]): string {
   return paths.map((path) => `"${place(path)}"`).join(' | ');
 }
 
-/** After a flag that takes a value there is no other flag: its choices, or what the shell has for any value. */
+/**
+ * After a flag that needs a value there is no other flag: its choices, or what the shell has for any value. After one that
+ * may have a value there is all that there is without.
+ */
 function valueCases(commands: readonly CommandSpec[], offer: (words: string) => string, otherwise: string): string {
   return commands
-    .flatMap(({ path, flags }) =>
-      flags
-        .filter(({ takesValue }) => takesValue)
-        .map(({ names, choices }) => {
-          const patterns = names.map((name) => `"${place(path)} ${name}"`).join(' | ');
-          return `    ${patterns}) ${choices.length > 0 ? offer(choices.join(' ')) : otherwise} ;;`;
+    .flatMap((command) =>
+      command.flags
+        .filter(({ value }) => value !== 'none')
+        .map(({ names, value, choices }) => {
+          const patterns = names.map((name) => `"${place(command.path)} ${name}"`).join(' | ');
+          const words = value === 'optional' ? [...choices, ...wordsAt(command)] : choices;
+          return `    ${patterns}) ${words.length > 0 ? offer(words.join(' ')) : otherwise} ;;`;
         }),
     )
     .join('\n');
 }
 
 function wordCases(commands: readonly CommandSpec[], offer: (words: string) => string): string {
-  return commands
-    .map(({ path, commands: children, flags, argumentChoices }) => {
-      const words = [
-        ...children.map(({ name }) => name),
-        ...argumentChoices,
-        ...flags.flatMap(({ names }) => names.filter((name) => name.startsWith('--'))),
-      ];
-      return `    "${place(path)}") ${offer(words.join(' '))} ;;`;
-    })
-    .join('\n');
+  return commands.map((command) => `    "${place(command.path)}") ${offer(wordsAt(command).join(' '))} ;;`).join('\n');
+}
+
+/** What may come next where no value is awaited. */
+function wordsAt({ commands: children, flags, argumentChoices }: CommandSpec): string[] {
+  return [
+    ...children.map(({ name }) => name),
+    ...argumentChoices,
+    ...flags.flatMap(({ names }) => names.filter((name) => name.startsWith('--'))),
+  ];
 }

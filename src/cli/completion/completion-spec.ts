@@ -13,7 +13,7 @@ export interface FlagSpec {
   /** With their dashes. */
   readonly names: readonly string[];
   readonly description: string;
-  readonly takesValue: boolean;
+  readonly value: 'none' | 'optional' | 'required';
   /** What the value may be, where it is one of a few words. */
   readonly choices: readonly string[];
 }
@@ -31,11 +31,16 @@ function describe(command: Command, path: string): CommandSpec[] {
     flags: help.visibleOptions(command).map((option) => ({
       names: [option.short, option.long].filter((name) => name !== undefined && name !== null),
       description: option.description,
-      takesValue: option.required || option.optional,
-      choices: option.argChoices ?? [],
+      value: option.required ? 'required' : option.optional ? 'optional' : 'none',
+      choices: option.argChoices ?? choicesInHelp(option.flags),
     })),
     argumentChoices: command.registeredArguments[0]?.argChoices ?? [],
   };
   const children = command.commands.flatMap((child) => describe(child, `${path} ${child.name()}`.trim()));
   return [own, ...children];
+}
+
+/** `-F, --format <plain|tar>`: what is shown as the value is all that it may be, by whole words. */
+function choicesInHelp(flags: string): readonly string[] {
+  return /<(\w+(?:\|\w+)+)>$/.exec(flags)?.[1]?.split('|') ?? [];
 }
