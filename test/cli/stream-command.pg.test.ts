@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Lsn } from '../../src/lsn.js';
 import { TcpProxy } from '../stream/tcp-proxy.js';
-import { connect, needsMajor, sharedServer, sql } from '../support/server.js';
+import { connect, needsMajor, sharedServer } from '../support/server.js';
 import { Run, runToEnd } from './command-line.js';
 
 const server = sharedServer({
@@ -42,6 +42,13 @@ class Source {
 
   async insert(from: number, to = from): Promise<void> {
     await this.client.query(`INSERT INTO ${this.name} SELECT g, 'row ' || g FROM generate_series(${from}, ${to}) g`);
+  }
+
+  /** Ends the stream's connection. */
+  async disconnect(): Promise<void> {
+    await this.client.query(
+      `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${this.name}'`,
+    );
   }
 
   async lsn(): Promise<string> {
@@ -254,7 +261,7 @@ describe('output', () => {
   });
 
   const noScript = spawnSync('script', ['-qec', 'true', '/dev/null']).status !== 0;
-  test('on a terminal an event takes the place of the rates', {
+  test('on a terminal events and notes take the place of the rates', {
     skip: noScript && 'there is no script(1)',
   }, async (t) => {
     const source = await Source.open(t);
@@ -263,6 +270,8 @@ describe('output', () => {
     await source.insert(1);
     await run.shows(/commit/);
     await run.shows(/commit.*changes\/s/s);
+    await source.disconnect();
+    await run.shows(/connected again/);
     await source.insert(2);
     const { stdout } = await run.ended;
     // A line of rates is followed by another in its place, or by its removal.
@@ -492,10 +501,7 @@ test('a connection that is lost: it says so, goes on, and ends with a signal', a
   await source.becomesActive();
   await source.insert(1);
   await run.shows(/"commit"/);
-  await sql(
-    server(),
-    `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${source.name}'`,
-  );
+  await source.disconnect();
   await run.shows(/connected again/);
   await source.insert(2);
   await run.shows(/"id":2/);
