@@ -199,6 +199,15 @@ describe('what the library does not take: one line on stderr that names the opti
   }
 });
 
+test('demo with DATABASE_URL: what is wrong with it, and --writers is not for it', async () => {
+  const wrong = await runToEnd(['demo'], { DATABASE_URL: 's3cret' });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /^pg-walstream: DATABASE_URL: not a connection string[^\n]*\n$/);
+  const writers = await runToEnd(['demo', '--writers', '2'], { DATABASE_URL: 'postgres://127.0.0.1:1/d' });
+  assert.equal(writers.code, 2);
+  assert.match(writers.stderr, /^pg-walstream: --writers does not go with DATABASE_URL[^\n]*\n$/);
+});
+
 test('help loads nothing but commander: whatever a command needs, it loads itself', async () => {
   const loaded = new Set<string>();
   const visit = async (file: URL): Promise<void> => {
