@@ -12,8 +12,10 @@ import {
   integer,
   MAX_TIMER_MS,
   oneOf,
+  plainObject,
   refuseUnknown,
   signalFrom,
+  timeLimit,
   wrong,
 } from './errors/option-checks.js';
 import { type RetryOptions, retryFrom } from './options/retry-options.js';
@@ -231,8 +233,7 @@ const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 
 /** Checks and completes what the user gave; {@link ConfigurationError} names the option at fault. */
 export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamOptions {
-  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
-  refuseUnknown(options, KNOWN_OPTIONS, '');
+  refuseUnknown(plainObject(options, 'options'), KNOWN_OPTIONS, '');
   const pgoutput = resolvePgoutputOptions({
     publications: publicationsFrom(options.publications),
     protoVersion:
@@ -260,7 +261,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
       16 * 1024 * 1024,
     ),
     maxMessageBytes: integer(options.maxMessageBytes, 'maxMessageBytes', 65_536, GIBIBYTE, DEFAULT_MAX_MESSAGE_BYTES),
-    types: resolveTypes(options.types, {
+    types: resolveTypes(typesFrom(options.types), {
       binary: pgoutput.binary,
       workersReadRows: options.transform !== undefined || options.validate !== undefined,
       moduleUrl: moduleUrlFrom,
@@ -289,8 +290,7 @@ export function resolveStreamOptions(options: WalStreamOptions): ResolvedStreamO
 
 /** {@link ConfigurationError} for what is wrong, like all here. */
 export function resolveStopOptions(options: StopOptions): Required<StopOptions> {
-  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
-  refuseUnknown(options, KNOWN_STOP_OPTIONS, '');
+  refuseUnknown(plainObject(options, 'options'), KNOWN_STOP_OPTIONS, '');
   return {
     drain: oneOf(options.drain, 'drain', ['transaction', 'none'] as const, 'transaction'),
     timeoutMs: integer(options.timeoutMs, 'timeoutMs', 0, MAX_TIMER_MS, DEFAULT_STOP_TIMEOUT_MS),
@@ -299,12 +299,9 @@ export function resolveStopOptions(options: StopOptions): Required<StopOptions> 
 
 /** No defaults: an absent bound is none. */
 export function resolveNextEventOptions(options: NextEventOptions): NextEventOptions {
-  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object');
-  refuseUnknown(options, KNOWN_NEXT_EVENT_OPTIONS, '');
-  const { signal, timeoutMs } = options;
-  signalFrom(signal);
-  const inRange = typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS;
-  if (timeoutMs !== undefined && !inRange) throw wrong('timeoutMs', `must be a number from 0 to ${MAX_TIMER_MS}`);
+  refuseUnknown(plainObject(options, 'options'), KNOWN_NEXT_EVENT_OPTIONS, '');
+  signalFrom(options.signal);
+  timeLimit(options.timeoutMs, 'timeoutMs');
   return options;
 }
 
@@ -316,6 +313,12 @@ function publicationsFrom(publications: string | readonly string[]): readonly st
   }
   for (const name of names) quoteIdentifier(name, 'publications');
   return names;
+}
+
+/** What is in it is resolveTypes' to say. */
+function typesFrom(types: WalStreamOptions['types']): WalStreamOptions['types'] {
+  if (types === undefined || typeof types === 'string') return types;
+  return plainObject(types, 'types', 'a mode, or an object with mode and overrides');
 }
 
 function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import { ConfigurationError } from '../src/errors.js';
 import {
   resolveNextEventOptions,
@@ -30,12 +31,15 @@ const INTEGERS: Readonly<Record<string, readonly [min: number, max: number]>> = 
 
 const NO_NUMBERS = ['1', true, null, {}, [], 1n, Number.NaN, Number.POSITIVE_INFINITY, 1.5];
 
+/** Nor options: nothing of theirs is an option's name. */
+const NO_OBJECTS = [null, 5, true, [], new Date(), new Map(), /x/, () => {}, Symbol('s')];
+
 /** Wrong values by the path of the option that the error must name. */
 const WRONG: Readonly<Record<string, readonly object[]>> = {
   options: [],
-  slot: [{ slot: undefined }, { slot: null }, { slot: 5 }, { slot: {} }, { slot: [] }, { slot: { name: 5 } }],
-  'slot.name': ['', 'Upper', 'with space', 'x'.repeat(64), 'semi;colon', 'nul\0'].flatMap((name) => [
-    { slot: name },
+  slot: [undefined, ...NO_OBJECTS].map((slot) => ({ slot })),
+  'slot.name': ['', 5, undefined, 'Upper', 'with space', 'x'.repeat(64), 'semi;colon', 'nul\0'].flatMap((name) => [
+    ...(typeof name === 'string' ? [{ slot: name }] : []),
     { slot: { name } },
   ]),
   'slot.create': ['always', true, null, {}].map((create) => ({ slot: { name: 's', create } })),
@@ -58,7 +62,11 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
   beforeIdleAck: [true, 'f', null, {}].map((beforeIdleAck) => ({ beforeIdleAck })),
   startLsn: ['0/1', 1, null, -1n, 2n ** 64n].map((startLsn) => ({ startLsn })),
   stopLsn: ['0/1', 1, null, -1n, 2n ** 64n].map((stopLsn) => ({ stopLsn })),
-  types: [{ types: 'js' }, { types: null }, { types: 5 }, ...['text', 'pg'].map((types) => ({ types, binary: true }))],
+  types: [
+    ...NO_OBJECTS.map((types) => ({ types })),
+    { types: 'js' },
+    ...['text', 'pg'].map((types) => ({ types, binary: true })),
+  ],
   'types.mode': [
     ...['js', null, 5, () => {}].map((mode) => ({ types: { mode } })),
     { types: { mode: 'pg' }, binary: true },
@@ -81,8 +89,14 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
   'types.overrides.0': [{ types: { overrides: { 0: 'text' } } }],
   'types.overrides.4294967296': [{ types: { overrides: { 4294967296: 'text' } } }],
   'types.overrides.': [{ types: { overrides: { '': 'text' } } }],
-  transform: [{ transform: null }, { transform: 'module.js' }, { transform: () => {} }],
-  'transform.module': [{}, { module: '' }, { module: 5 }, { module: null }].map((transform) => ({ transform })),
+  retry: [...NO_OBJECTS, 'x'].map((retry) => ({ retry })),
+  spill: [...NO_OBJECTS, 'x'].map((spill) => ({ spill })),
+  validate: [...NO_OBJECTS, 'module.js'].map((validate) => ({ validate })),
+  transform: [...NO_OBJECTS, 'module.js'].map((transform) => ({ transform })),
+  'transform.module': [
+    ...[undefined, '', 5, null, 'm.js', './m.js', '../m.js', 'https://host/m.js', 'http://host/m.js'],
+    new URL('https://host/m.js'),
+  ].map((module) => ({ transform: { module } })),
   'transform.export': [5, null, {}, ''].map((name) => ({ transform: { module: '/m.js', export: name } })),
   'transform.per': ['row', null, 1].map((per) => ({ transform: { module: '/m.js', per } })),
   'transform.options': [() => {}, { inside: () => {} }, Symbol('s')].map((options) => ({
@@ -92,7 +106,7 @@ const WRONG: Readonly<Record<string, readonly object[]>> = {
   ack: ['automatic', true, null].map((ack) => ({ ack })),
   signal: [null, {}, 'now', new AbortController()].map((signal) => ({ signal })),
   slots: [{ slots: 's' }],
-  connection: [{ connection: null }, { connection: 5 }, { connection: 'nonsense' }, { connection: [] }].slice(1),
+  connection: [...NO_OBJECTS, 'nonsense'].map((connection) => ({ connection })),
   'connection.prot': [{ connection: { prot: 1 } }],
   'connection.port': [{ connection: { port: 'x' } }, { connection: { port: 70_000 } }],
   'connection.sslmode': [{ connection: 'postgresql://h/d?sslmode=maybe' }],
@@ -179,7 +193,7 @@ suite('options of WalStream', () => {
   }
 
   test('not an object at all', () => {
-    for (const junk of [undefined, null, 5, 'x', () => {}]) {
+    for (const junk of [undefined, 'x', ...NO_OBJECTS]) {
       assertNames('options', () => resolveStreamOptions(junk as never), String(junk));
       assertNames('options', () => new WalStream(junk as never), String(junk));
     }
@@ -191,6 +205,12 @@ suite('options of WalStream', () => {
     }
     assert.equal(resolve({ startLsn: 2n ** 64n - 1n }).startLsn, 2n ** 64n - 1n);
     assert.equal(resolve({ stopLsn: 0n }).stopLsn, 0n);
+  });
+
+  test('options of another realm, or without a prototype, are options', () => {
+    const retry = runInNewContext('({ maxAttempts: 3 })') as object;
+    assert.equal(resolve({ retry }).retry.maxAttempts, 3);
+    assert.equal(resolve({ retry: Object.assign(Object.create(null), { maxAttempts: 4 }) }).retry.maxAttempts, 4);
   });
 
   test('several publications, by any name that PostgreSQL takes', () => {
@@ -297,7 +317,7 @@ suite('options of stop() and nextEvent()', () => {
     assertNames('signal', () => resolveNextEventOptions({ signal: {} as never }), '{}');
     assertNames('colour', () => resolveStopOptions({ colour: 1 } as never), 'colour');
     assertNames('colour', () => resolveNextEventOptions({ colour: 1 } as never), 'colour');
-    for (const wrong of [null, 5, 'x']) {
+    for (const wrong of ['x', ...NO_OBJECTS]) {
       assertNames('options', () => resolveStopOptions(wrong as never), String(wrong));
       assertNames('options', () => resolveNextEventOptions(wrong as never), String(wrong));
     }

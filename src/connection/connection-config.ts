@@ -181,7 +181,8 @@ class SettingReader {
     if (!/^[\d.e+-]+$/.test(text) || !(value >= 0 && value <= MAX_TIMEOUT_S)) {
       throw this.#wrong(name, 'must be a number, 0 or more');
     }
-    return Math.round(value * 1000);
+    // 0 would be no bound at all.
+    return value > 0 ? Math.max(Math.round(value * 1000), 1) : 0;
   }
 
   #wrong(name: SettingName, what: string): ConfigurationError {

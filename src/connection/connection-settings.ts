@@ -1,3 +1,4 @@
+import { plainObject } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import type { ConnectionInput, ConnectionOptions } from './connection-options.js';
 import { parseConnectionString } from './connection-string.js';
@@ -63,7 +64,7 @@ const SECONDS: ReadonlySet<SettingName> = new Set(['connect_timeout', 'keepalive
  * Throws {@link ConfigurationError} for a name that is not known or a value of the wrong kind.
  */
 export function collectSettings(input: ConnectionInput, env: NodeJS.ProcessEnv): ConnectionSettings {
-  const given = input ?? (env.DATABASE_URL || undefined);
+  const given = input === undefined ? env.DATABASE_URL || undefined : input;
   const settings = new Map<SettingName, Setting>();
   let passwordProvider: ConnectionSettings['passwordProvider'];
   if (typeof given === 'string' || given instanceof URL) {
@@ -101,9 +102,7 @@ function addFromObject(
   settings: Map<SettingName, Setting>,
   options: ConnectionOptions,
 ): ConnectionSettings['passwordProvider'] {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new ConfigurationError('connection: expected a connection string or an object', { option: 'connection' });
-  }
+  plainObject(options, 'connection', 'a connection string or an object');
   let passwordProvider: ConnectionSettings['passwordProvider'];
   for (const [key, value] of Object.entries(options) as [string, unknown][]) {
     const option = `connection.${key}`;

@@ -11,10 +11,25 @@ export function wrong(option: string, problem: string): ConfigurationError {
   return new ConfigurationError(`${option} ${problem}`, { option });
 }
 
+/** An object that was written as one: arrays, dates and other classes' objects have no options in them, null has none. */
+export function plainObject<T extends object>(value: T, option: string, what = 'an object'): T {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const prototype: object | null = Object.getPrototypeOf(value);
+    // That of another realm's objects is another, and has none above it either.
+    if (prototype === null || Object.getPrototypeOf(prototype) === null) return value;
+  }
+  throw wrong(option, `must be ${what}`);
+}
+
 export function refuseUnknown(given: object, known: ReadonlySet<string>, prefix: string): void {
   for (const name of Object.keys(given)) {
     if (!known.has(name)) throw wrong(`${prefix}${name}`, `is no option; there are ${[...known].join(', ')}`);
   }
+}
+
+export function text(value: string, option: string): string {
+  if (typeof value !== 'string') throw wrong(option, 'must be a string');
+  return value;
 }
 
 export function flag(value: boolean | undefined, option: string): boolean {
@@ -39,6 +54,13 @@ export function integer(value: number | undefined, option: string, min: number, 
   if (!Number.isInteger(value) || value < min || value > max) {
     throw wrong(option, `must be a whole number from ${min} to ${max}`);
   }
+  return value;
+}
+
+/** A bound on time; absent, there is none. */
+export function timeLimit(value: number | undefined, option: string): number | undefined {
+  const inRange = typeof value === 'number' && value >= 0 && value <= MAX_TIMER_MS;
+  if (value !== undefined && !inRange) throw wrong(option, `must be a number from 0 to ${MAX_TIMER_MS}`);
   return value;
 }
 

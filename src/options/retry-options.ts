@@ -1,4 +1,4 @@
-import { flag, integer, MAX_TIMER_MS, refuseUnknown, wrong } from '../errors/option-checks.js';
+import { flag, integer, MAX_TIMER_MS, plainObject, refuseUnknown } from '../errors/option-checks.js';
 
 /** How a lost connection is made again: pauses that double, with some chance in them. */
 export interface RetryOptions {
@@ -27,8 +27,7 @@ const DEFAULT_MIN_DELAY_MS = 100;
 const DEFAULT_MAX_DELAY_MS = 30_000;
 
 export function retryFrom(retry: RetryOptions | undefined): Required<RetryOptions> {
-  const given = retry ?? {};
-  if (typeof given !== 'object' || given === null) throw wrong('retry', 'must be an object');
+  const given = retry === undefined ? {} : plainObject(retry, 'retry');
   refuseUnknown(given, KNOWN_RETRY_OPTIONS, 'retry.');
   const { maxAttempts } = given;
   const minDelayMs = integer(given.minDelayMs, 'retry.minDelayMs', 1, MAX_TIMER_MS, DEFAULT_MIN_DELAY_MS);

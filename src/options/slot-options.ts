@@ -1,4 +1,4 @@
-import { flag, oneOf, refuseUnknown, wrong } from '../errors/option-checks.js';
+import { flag, oneOf, plainObject, refuseUnknown, text, wrong } from '../errors/option-checks.js';
 import { quoteSlotName } from '../protocol/quoting.js';
 
 /** Which slot to stream from, and what to do when it is not there. */
@@ -16,12 +16,10 @@ export interface SlotOptions {
 const KNOWN_SLOT_OPTIONS = new Set(['name', 'create', 'temporary', 'failover']);
 
 export function slotFrom(slot: string | SlotOptions): Required<SlotOptions> {
-  const given: SlotOptions = typeof slot === 'string' ? { name: slot } : slot;
-  if (typeof given !== 'object' || given === null || typeof given.name !== 'string') {
-    throw wrong('slot', 'must be a slot name, or an object with a name');
-  }
+  const given: SlotOptions =
+    typeof slot === 'string' ? { name: slot } : plainObject(slot, 'slot', 'a slot name, or an object with a name');
   refuseUnknown(given, KNOWN_SLOT_OPTIONS, 'slot.');
-  quoteSlotName(given.name, 'slot.name');
+  quoteSlotName(text(given.name, 'slot.name'), 'slot.name');
   const create = oneOf(given.create, 'slot.create', ['never', 'if-missing'] as const, 'never');
   const temporary = flag(given.temporary, 'slot.temporary');
   if (temporary && create === 'never') {

@@ -1,6 +1,6 @@
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
-import { integer, refuseUnknown, wrong } from '../errors/option-checks.js';
+import { integer, plainObject, refuseUnknown, wrong } from '../errors/option-checks.js';
 
 /** Where `transactions()` puts what is too large for memory. */
 export interface SpillOptions {
@@ -19,8 +19,7 @@ const MIN_SPILL_MEMORY_BYTES = 64 * 1024;
 const MAX_SPILL_MEMORY_BYTES = 16 * 1024 ** 3;
 
 export function spillFrom(spill: SpillOptions | undefined): Required<SpillOptions> {
-  const given = spill ?? {};
-  if (typeof given !== 'object' || given === null) throw wrong('spill', 'must be an object');
+  const given = spill === undefined ? {} : plainObject(spill, 'spill');
   refuseUnknown(given, KNOWN_SPILL_OPTIONS, 'spill.');
   const { directory, memoryBytes } = given;
   if (directory !== undefined && (typeof directory !== 'string' || directory === '' || directory.includes('\0'))) {

@@ -1,4 +1,4 @@
-import { oneOf, refuseUnknown, wrong } from '../errors/option-checks.js';
+import { oneOf, plainObject, refuseUnknown } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import type { TransformSource } from '../threads/decode-task.js';
 import { exportNameFrom, moduleUrlFrom } from './worker-module.js';
@@ -19,7 +19,7 @@ const KNOWN_TRANSFORM_OPTIONS = new Set(['module', 'export', 'per', 'options']);
 
 export function transformFrom(transform: TransformOptions | undefined): TransformSource | undefined {
   if (transform === undefined) return undefined;
-  if (typeof transform !== 'object' || transform === null) throw wrong('transform', 'must be an object with a module');
+  plainObject(transform, 'transform', 'an object with a module');
   refuseUnknown(transform, KNOWN_TRANSFORM_OPTIONS, 'transform.');
   return {
     exportName: exportNameFrom(transform.export, 'transform.export', 'a function'),

@@ -1,4 +1,4 @@
-import { oneOf, refuseUnknown, wrong } from '../errors/option-checks.js';
+import { oneOf, plainObject, refuseUnknown } from '../errors/option-checks.js';
 import type { ValidateSource } from '../threads/decode-task.js';
 import { exportNameFrom, moduleUrlFrom } from './worker-module.js';
 
@@ -29,7 +29,7 @@ const KNOWN_VALIDATE_OPTIONS = new Set(['module', 'export', 'onInvalid']);
 
 export function validateFrom(validate: ValidateOptions | undefined): ValidateSource | undefined {
   if (validate === undefined) return undefined;
-  if (typeof validate !== 'object' || validate === null) throw wrong('validate', 'must be an object with a module');
+  plainObject(validate, 'validate', 'an object with a module');
   refuseUnknown(validate, KNOWN_VALIDATE_OPTIONS, 'validate.');
   return {
     exportName: exportNameFrom(validate.export, 'validate.export', 'an export'),

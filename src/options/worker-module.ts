@@ -1,12 +1,19 @@
+import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { wrong } from '../errors/option-checks.js';
 
+/** What a worker can import by URL: nothing is loaded over a network. */
+const IMPORTABLE = /^(file|data|node):/;
+
 /** A module of the user's, as the URL by which workers import it. */
 export function moduleUrlFrom(module: string | URL, option: string): string {
-  if (module instanceof URL) return module.href;
-  if (typeof module !== 'string' || module === '') throw wrong(option, 'must be a URL or an absolute path');
-  if (/^(file|data|node):/.test(module)) return module;
-  return pathToFileURL(module).href;
+  const given = module instanceof URL ? module.href : module;
+  if (typeof given === 'string') {
+    if (IMPORTABLE.test(given)) return given;
+    // Workers have no folder of the caller's to begin a relative path in.
+    if (isAbsolute(given)) return pathToFileURL(given).href;
+  }
+  throw wrong(option, 'must be a file:, data: or node: URL, or an absolute path');
 }
 
 /** Which of its exports is meant. */

@@ -131,6 +131,14 @@ test('an object', () => {
   ]);
   assert.equal(config.connectTimeoutMs, 1500);
   assert.deepEqual(config.keepAlive, { enabled: true, idleMs: 250 });
+  for (const [given, kept] of [
+    [0, 0],
+    [0.4, 1],
+    [1.4, 1],
+    [16_100, 16_100],
+  ] as const) {
+    assert.equal(resolve({ connectTimeoutMs: given }).connectTimeoutMs, kept, 'only 0 is no bound');
+  }
   const provider = () => 'token';
   assert.equal(resolve({ password: provider }, { PGPASSWORD: 'other' }).password, provider);
 });
@@ -210,7 +218,7 @@ test('every wrong setting names the place where it was written', () => {
   assertRefused('postgres://h?user=%zz', 'connection.user');
   assertRefused({ user: 'a\0b' }, 'connection.user');
   assertRefused('postgres://h/a%00replication%00true', 'connection.dbname');
-  assertRefused(42 as unknown as string, 'connection');
+  for (const wrong of [42, null, [], new Date()]) assertRefused(wrong as unknown as string, 'connection');
   assertRefused('', 'connection');
 });
 
