@@ -9,6 +9,7 @@ import { readPasswordFile } from './password-file.js';
 import type { ServerAddress } from './server-address.js';
 import { serverErrorFrom } from './server-error.js';
 import { TlsTransport } from './tls-transport.js';
+import { walSenderErrorFrom } from './wal-sender-errors.js';
 
 /** `logical` and `physical` start a walsender, `sql` an ordinary backend. */
 export type ConnectionMode = 'logical' | 'physical' | 'sql';
@@ -81,7 +82,10 @@ export async function startSession(
   let key: BackendKey = { processId: 0, secretKey: 0 };
   for (;;) {
     const message = await orAbort(reader.next(), signal);
-    if (message.name === 'errorResponse') throw serverErrorFrom(message.fields, { method: authentication.method });
+    if (message.name === 'errorResponse') {
+      const refusal = mode === 'sql' ? undefined : walSenderErrorFrom(message.fields, config.user);
+      throw refusal ?? serverErrorFrom(message.fields, { method: authentication.method });
+    }
     if (message.name === 'authentication' && !authenticated) {
       const answer = await orAbort(authentication.answer(message.request), signal);
       if (answer !== undefined) transport.write(answer);

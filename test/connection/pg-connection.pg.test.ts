@@ -114,6 +114,17 @@ suite('a session with a real server', () => {
     assert.deepEqual([notices[0]?.severity, notices[0]?.message, notices[0]?.hint], ['WARNING', 'careful', 'slowly']);
   });
 
+  test('a role that may not replicate: the error shows the statement that mends it', async () => {
+    await sql(server(), 'create role plain_reader login');
+    await assert.rejects(connect(server(), 'logical', { user: 'plain_reader' }), (error: unknown) => {
+      assert.ok(error instanceof AuthenticationError, String(error));
+      assert.match(error.message, /What mends it: ALTER ROLE "plain_reader" REPLICATION;/);
+      return true;
+    });
+    await sql(server(), 'ALTER ROLE "plain_reader" REPLICATION');
+    await (await connect(server(), 'logical', { user: 'plain_reader' })).close();
+  });
+
   test('IDENTIFY_SYSTEM', async () => {
     const [expected] = await sql(server(), 'select system_identifier::text as id from pg_control_system()');
     for (const mode of ['logical', 'physical'] as const) {
@@ -210,6 +221,15 @@ suite('a session with a real server', () => {
       });
       await connection.close();
     }
+  });
+});
+
+test('a server that is to have no walsenders says so, and what mends it with the statement that mends it', async (t) => {
+  const server = await withServer(t, { settings: { wal_level: 'minimal', max_wal_senders: '0' } });
+  await assert.rejects(connect(server, 'logical'), (error: unknown) => {
+    assert.ok(error instanceof ConfigurationError, String(error));
+    assert.match(error.message, /max_wal_senders is 0\. What mends it: ALTER SYSTEM SET wal_level = 'logical'/);
+    return true;
   });
 });
 
