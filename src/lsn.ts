@@ -1,5 +1,7 @@
+import { wrong } from './errors/option-checks.js';
 import { ConfigurationError } from './errors.js';
 
+const MAX_LSN = 0xffff_ffff_ffff_ffffn;
 const LSN_TEXT = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 
 /**
@@ -21,10 +23,10 @@ export const Lsn = {
     return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
   },
 
-  /** `bigint` → `'16/B374D848'`. */
+  /** `bigint` → `'16/B374D848'`. Throws {@link ConfigurationError} for what is no unsigned 64-bit `bigint`. */
   format(lsn: bigint): string {
-    const high = (lsn >> 32n) & 0xffffffffn;
-    return `${high.toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;
+    checkLsn(lsn, 'lsn');
+    return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;
   },
 
   /** Negative, zero or positive, as `a` is before, at or after `b`: fit for `Array.prototype.sort`. */
@@ -32,6 +34,13 @@ export const Lsn = {
     return a < b ? -1 : a > b ? 1 : 0;
   },
 } as const;
+
+/** {@link ConfigurationError} naming the option when it is no position. */
+export function checkLsn(lsn: bigint, option: string): void {
+  if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAX_LSN) {
+    throw wrong(option, 'must be a bigint of 64 bits; Lsn.parse reads X/Y');
+  }
+}
 
 export function maxLsn(a: bigint, b: bigint): bigint {
   return a > b ? a : b;

@@ -18,6 +18,7 @@ import {
   timeLimit,
   wrong,
 } from './errors/option-checks.js';
+import { checkLsn } from './lsn.js';
 import { type RetryOptions, retryFrom } from './options/retry-options.js';
 import { type SlotOptions, slotFrom } from './options/slot-options.js';
 import { type SpillOptions, spillFrom } from './options/spill-options.js';
@@ -193,7 +194,6 @@ export interface ResolvedStreamOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-const MAX_LSN = 0xffff_ffff_ffff_ffffn;
 const MAX_WORKERS = 64;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
@@ -331,10 +331,7 @@ function loggerFrom(logger: StreamLogger | undefined): StreamLogger | undefined 
 }
 
 function lsnFrom(lsn: bigint | undefined, option: string): bigint | undefined {
-  if (lsn === undefined) return undefined;
-  if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAX_LSN) {
-    throw wrong(option, 'must be a bigint of 64 bits; Lsn.parse reads X/Y');
-  }
+  if (lsn !== undefined) checkLsn(lsn, option);
   return lsn;
 }
 

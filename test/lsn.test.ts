@@ -25,6 +25,13 @@ suite('Lsn', () => {
     fc.assert(fc.property(anyLsn, (lsn) => Lsn.parse(Lsn.format(lsn)) === lsn));
   });
 
+  test('what is no position is not formatted', () => {
+    const wrong = (error: unknown) => error instanceof ConfigurationError && error.option === 'lsn';
+    for (const junk of ['0/1', 1, null, undefined, {}, Symbol('lsn'), -1n, 2n ** 64n, -(2n ** 64n)]) {
+      assert.throws(() => Lsn.format(junk as never), wrong, String(junk));
+    }
+  });
+
   test('compare orders them, beyond 2^53 too', () => {
     const sign = (value: bigint) => (value < 0n ? -1 : value > 0n ? 1 : 0);
     fc.assert(fc.property(anyLsn, anyLsn, (a, b) => Lsn.compare(a, b) === sign(a - b)));

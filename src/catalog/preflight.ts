@@ -1,4 +1,6 @@
+import { plainObject, refuseUnknown, text } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
+import { checkLsn } from '../lsn.js';
 import { checkPgoutputOptions, type PgoutputOptions } from '../protocol/pgoutput-options.js';
 import { quoteIdentifier } from '../protocol/quoting.js';
 import { configurationFinding, type Finding, finding } from './finding.js';
@@ -35,8 +37,19 @@ export async function preflight(
   request: PreflightRequest,
   options?: QueryOptions,
 ): Promise<Finding[]> {
+  checkRequest(request);
   const publications = request.pgoutput?.publications ?? [];
   return judge(await readFacts(session, { slot: request.slot, publications }, options), request);
+}
+
+const KNOWN_OF_REQUEST = new Set(['slot', 'pgoutput', 'startLsn', 'feedbackIntervalMs']);
+
+function checkRequest(request: PreflightRequest): void {
+  refuseUnknown(plainObject(request, 'request'), KNOWN_OF_REQUEST, '');
+  const { slot, pgoutput, startLsn } = request;
+  if (slot !== undefined) text(plainObject(slot, 'slot', 'an object with a name').name, 'slot.name');
+  if (pgoutput !== undefined) plainObject(pgoutput, 'pgoutput', "an object of pgoutput's options");
+  if (startLsn !== undefined) checkLsn(startLsn, 'startLsn');
 }
 
 /** The first error among findings, as what a stream throws. */

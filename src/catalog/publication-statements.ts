@@ -1,3 +1,4 @@
+import { flag, list, oneOf, plainObject, refuseUnknown, text } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import { quoteIdentifier, quoteLiteral } from '../protocol/quoting.js';
 import { requireServerVersion } from '../protocol/server-version.js';
@@ -40,12 +41,42 @@ export interface CreatePublication {
  * @see https://www.postgresql.org/docs/current/sql-createpublication.html
  */
 export function createPublicationStatement(publication: CreatePublication, serverVersion: number): string {
+  checkPublication(publication);
   const name = quoteIdentifier(publication.name, 'publications');
   return `CREATE PUBLICATION ${name}${forClause(publication, serverVersion)}${withClause(publication, serverVersion)}`;
 }
 
 export function dropPublicationStatement(name: string): string {
-  return `DROP PUBLICATION ${quoteIdentifier(name, 'publications')}`;
+  return `DROP PUBLICATION ${quoteIdentifier(text(name, 'name'), 'publications')}`;
+}
+
+const KNOWN_OF_PUBLICATION = new Set(['name', 'tables', 'schemas', 'publish', 'viaRoot', 'generatedColumns']);
+const KNOWN_OF_TABLE = new Set(['schema', 'table', 'columns', 'where']);
+const PUBLISHED_ACTIONS: readonly PublishedAction[] = ['insert', 'update', 'delete', 'truncate'];
+
+function checkPublication(publication: CreatePublication): void {
+  refuseUnknown(plainObject(publication, 'publication', 'an object with a name'), KNOWN_OF_PUBLICATION, '');
+  const { name, tables = 'all', schemas = [], publish = [], viaRoot, generatedColumns } = publication;
+  text(name, 'name');
+  if (tables !== 'all') list(tables, 'tables', "'all' or a list of tables", checkTable);
+  list(schemas, 'schemas', 'a list of names', text);
+  list(publish, 'publish', `a list of ${PUBLISHED_ACTIONS.join(', ')}`, checkAction);
+  flag(viaRoot, 'viaRoot');
+  oneOf(generatedColumns, 'generatedColumns', ['none', 'stored'], 'none');
+}
+
+function checkTable(given: TableToPublish): void {
+  refuseUnknown(plainObject(given, 'tables', "'all' or a list of objects with a table"), KNOWN_OF_TABLE, 'tables.');
+  const { schema = '', table, columns = [], where = '' } = given;
+  text(schema, 'tables.schema');
+  text(table, 'tables.table');
+  list(columns, 'tables.columns', 'a list of names', text);
+  text(where, 'tables.where');
+}
+
+function checkAction(action: PublishedAction): void {
+  text(action, 'publish');
+  oneOf(action, 'publish', PUBLISHED_ACTIONS, 'insert');
 }
 
 function forClause(publication: CreatePublication, serverVersion: number): string {

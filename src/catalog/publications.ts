@@ -1,3 +1,4 @@
+import { text } from '../errors/option-checks.js';
 import { ConfigurationError, ServerError } from '../errors.js';
 import { quoteLiteral } from '../protocol/quoting.js';
 import {
@@ -52,7 +53,7 @@ export async function findPublication(
   name: string,
   options?: QueryOptions,
 ): Promise<Publication | undefined> {
-  const where = `WHERE pubname = ${quoteLiteral(name, 'publications')}`;
+  const where = `WHERE pubname = ${quoteLiteral(text(name, 'name'), 'publications')}`;
   const [row] = await selectRows(session, `${publicationQuery(session.serverVersion)} ${where}`, options);
   return row === undefined ? undefined : publicationFromRow(row);
 }

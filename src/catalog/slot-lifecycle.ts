@@ -1,6 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ConfigurationError, ProtocolError, ServerError, SlotError, TimeoutError } from '../errors.js';
-import { Lsn } from '../lsn.js';
+import {
+  flag,
+  MAX_TIMER_MS,
+  oneOf,
+  plainObject,
+  refuseUnknown,
+  text,
+  timeLimit,
+  wrong,
+} from '../errors/option-checks.js';
+import { ProtocolError, ServerError, SlotError, TimeoutError } from '../errors.js';
+import { checkLsn, Lsn } from '../lsn.js';
 import { quoteLiteral } from '../protocol/quoting.js';
 import { type CreateSlot, createReplicationSlot } from '../protocol/slot-commands.js';
 import { describeBlockingTransaction, listBlockingTransactions } from './blocking-transactions.js';
@@ -44,8 +54,9 @@ export async function createSlot(
   slot: CreateSlot,
   options: QueryOptions = {},
 ): Promise<CreatedSlot> {
+  checkSlot(slot);
   const command = createReplicationSlot(slot, session.serverVersion);
-  const timeoutMs = options.timeoutMs ?? DEFAULT_CREATE_SLOT_TIMEOUT_MS;
+  const timeoutMs = timeLimit(plainObject(options, 'options').timeoutMs, 'timeoutMs') ?? DEFAULT_CREATE_SLOT_TIMEOUT_MS;
   await session.query(`SET lock_timeout = ${Math.max(1, Math.ceil(timeoutMs))}`, options);
   const row = await runCreation(session, slot.name, command, { ...options, timeoutMs });
   if (slot.kind === 'physical' || (slot.snapshot ?? 'nothing') === 'nothing') {
@@ -58,6 +69,27 @@ export async function createSlot(
   };
 }
 
+const KNOWN_OF_SLOTS = {
+  logical: new Set(['kind', 'name', 'plugin', 'temporary', 'twoPhase', 'failover', 'snapshot']),
+  physical: new Set(['kind', 'name', 'temporary', 'reserveWal']),
+} as const;
+
+function checkSlot(slot: CreateSlot): void {
+  const { kind } = plainObject(slot, 'slot', 'an object with kind and name');
+  if (kind !== 'logical' && kind !== 'physical') throw wrong('slot.kind', "must be 'logical' or 'physical'");
+  refuseUnknown(slot, KNOWN_OF_SLOTS[kind], 'slot.');
+  text(slot.name, 'slot.name');
+  flag(slot.temporary, 'slot.temporary');
+  if (slot.kind === 'physical') {
+    flag(slot.reserveWal, 'slot.reserveWal');
+    return;
+  }
+  if (slot.plugin !== undefined) text(slot.plugin, 'slot.plugin');
+  flag(slot.twoPhase, 'slot.twoPhase');
+  flag(slot.failover, 'slot.failover');
+  oneOf(slot.snapshot, 'slot.snapshot', ['export', 'use', 'nothing'], 'nothing');
+}
+
 async function runCreation(
   session: SqlSession,
   slotName: string,
@@ -66,7 +98,8 @@ async function runCreation(
 ): Promise<CatalogRow> {
   const { timeoutMs } = options;
   try {
-    const [row] = await selectRows(session, command, { ...options, timeoutMs: timeoutMs + SERVER_DEADLINE_GRACE_MS });
+    const ourDeadlineMs = Math.min(timeoutMs + SERVER_DEADLINE_GRACE_MS, MAX_TIMER_MS);
+    const [row] = await selectRows(session, command, { ...options, timeoutMs: ourDeadlineMs });
     if (row === undefined) throw new ProtocolError('CREATE_REPLICATION_SLOT came back without a row', { offset: 0 });
     return row;
   } catch (error) {
@@ -145,8 +178,8 @@ export interface DropSlotOptions extends QueryOptions {
  * @see https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION
  */
 export async function dropSlot(session: SqlSession, name: string, options: DropSlotOptions = {}): Promise<void> {
-  const literal = quoteLiteral(name, 'slot.name');
-  const deadline = performance.now() + (options.waitMs ?? 0);
+  const literal = quoteLiteral(text(name, 'slot.name'), 'slot.name');
+  const deadline = performance.now() + (timeLimit(plainObject(options, 'options').waitMs, 'waitMs') ?? 0);
   for (;;) {
     const error = await tryDropSlot(session, name, literal, options);
     if (error === undefined) return;
@@ -194,8 +227,9 @@ export async function advanceSlot(
   lsn: bigint,
   options?: QueryOptions,
 ): Promise<bigint> {
-  if (lsn <= 0n) throw new ConfigurationError(`position ${lsn} is no position to advance to`, { option: 'lsn' });
-  const literal = quoteLiteral(name, 'slot.name');
+  const literal = quoteLiteral(text(name, 'slot.name'), 'slot.name');
+  checkLsn(lsn, 'lsn');
+  if (lsn === 0n) throw wrong('lsn', 'must be a position to advance to: 0/0 is none');
   try {
     const [row] = await selectRows(
       session,

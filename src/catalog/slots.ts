@@ -1,3 +1,4 @@
+import { text } from '../errors/option-checks.js';
 import { quoteLiteral } from '../protocol/quoting.js';
 import { type CatalogRow, type QueryOptions, type SqlSession, selectRows } from './sql-session.js';
 
@@ -57,7 +58,7 @@ export async function findSlot(
   name: string,
   options?: QueryOptions,
 ): Promise<SlotInfo | undefined> {
-  const where = `WHERE slot_name = ${quoteLiteral(name, 'slot.name')}`;
+  const where = `WHERE slot_name = ${quoteLiteral(text(name, 'slot.name'), 'slot.name')}`;
   const [row] = await selectRows(session, `${slotQuery(session.serverVersion)} ${where}`, options);
   return row === undefined ? undefined : slotFromRow(row);
 }

@@ -1,3 +1,4 @@
+import { callback, plainObject, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { AuthenticationError, ConfigurationError, ConnectionError, ProtocolError, WalStreamError } from '../errors.js';
 import { type ConnectProgress, withDeadline } from './connect-deadline.js';
 import type { ConnectionConfig, SslMode, TargetSessionAttrs } from './connection-options.js';
@@ -10,6 +11,10 @@ import { type BackendKey, type ConnectionMode, startSession } from './session-st
 
 /** Parameters that a server may report: it has about fifteen. */
 const MAX_PARAMETERS = 1_000;
+
+const CONFIG_EXPECTED = 'what resolveConnectionConfig() gives';
+const CONNECTION_MODES: readonly ConnectionMode[] = ['logical', 'physical', 'sql'];
+const KNOWN_CONNECT_OPTIONS = new Set(['mode', 'signal', 'onNotice']);
 
 /** A session that is ready for queries. */
 export interface Session {
@@ -37,6 +42,7 @@ export interface ConnectOptions {
  * what `targetSessionAttrs` asks for is passed over, and one that refuses our authentication ends the search.
  */
 export async function connectSession(config: ConnectionConfig, options: ConnectOptions): Promise<Session> {
+  checkArguments(config, options);
   const failures: WalStreamError[] = [];
   for (const attrs of sessionAttrsPasses(config.targetSessionAttrs)) {
     for (const address of config.hosts) {
@@ -49,6 +55,15 @@ export async function connectSession(config: ConnectionConfig, options: ConnectO
     }
   }
   throw combineFailures(config.hosts, failures);
+}
+
+function checkArguments(config: ConnectionConfig, options: ConnectOptions): void {
+  if (!Array.isArray(plainObject(config, 'config', CONFIG_EXPECTED).hosts))
+    throw wrong('config', `must be ${CONFIG_EXPECTED}`);
+  refuseUnknown(plainObject(options, 'options', 'an object with a mode'), KNOWN_CONNECT_OPTIONS, '');
+  if (!CONNECTION_MODES.includes(options.mode)) throw wrong('mode', `must be one of ${CONNECTION_MODES.join(', ')}`);
+  signalFrom(options.signal);
+  callback(options.onNotice, 'onNotice');
 }
 
 /** Encryptions to try on one host, in order; libpq knows no TLS over Unix sockets. */

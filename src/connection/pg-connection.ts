@@ -1,4 +1,5 @@
-import { ConfigurationError, ConnectionError, ProtocolError, TimeoutError, type WalStreamError } from '../errors.js';
+import { plainObject, signalFrom, text, timeLimit, wrong } from '../errors/option-checks.js';
+import { ConnectionError, ProtocolError, TimeoutError, type WalStreamError } from '../errors.js';
 import { parseTimelineHistory, type TimelineSwitch } from '../protocol/timeline-history.js';
 import type { BackendMessage } from './backend-message.js';
 import { sendCancelRequest } from './cancel-request.js';
@@ -50,7 +51,7 @@ export class PgConnection implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
-   * Connects to the first host that works. Errors: ConfigurationError (certificate files, a server before 14),
+   * Connects to the first host that works. Errors: ConfigurationError (arguments, certificate files, a server before 14),
    * ConnectionError, TimeoutError, AuthenticationError, ServerError, ProtocolError; with several hosts a
    * ConnectionError whose cause is an AggregateError. An abort rejects with the signal's reason.
    */
@@ -147,9 +148,10 @@ export class PgConnection implements AsyncDisposable {
     return this.close();
   }
 
-  #enqueue(sql: string, options: QueryOptions, data: AsyncIterable<Buffer> | undefined): Promise<QueryResult[]> {
-    if (sql.includes('\0'))
-      return Promise.reject(new ConfigurationError('SQL must not contain NUL', { option: 'sql' }));
+  async #enqueue(sql: string, options: QueryOptions, data: AsyncIterable<Buffer> | undefined): Promise<QueryResult[]> {
+    if (text(sql, 'sql').includes('\0')) throw wrong('sql', 'must not contain NUL');
+    signalFrom(plainObject(options, 'options').signal);
+    timeLimit(options.timeoutMs, 'timeoutMs');
     this.#running += 1;
     const result = this.#last.then(() => this.#run(sql, options, data));
     this.#last = result.catch(() => {});

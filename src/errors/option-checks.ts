@@ -32,6 +32,17 @@ export function text(value: string, option: string): string {
   return value;
 }
 
+export function list<T>(
+  values: readonly T[],
+  option: string,
+  what: string,
+  check: (value: T, option: string) => unknown,
+): readonly T[] {
+  if (!Array.isArray(values)) throw wrong(option, `must be ${what}`);
+  for (const value of values) check(value, option);
+  return values;
+}
+
 export function flag(value: boolean | undefined, option: string): boolean {
   if (value !== undefined && typeof value !== 'boolean') throw wrong(option, 'must be true or false');
   return value ?? false;

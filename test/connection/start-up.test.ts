@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { encryptionPlan, matchesSessionAttrs, worthOtherEncryption } from '../../src/connection/connect.js';
 import { resolveConnectionConfig } from '../../src/connection/connection-config.js';
+import { PgConnection } from '../../src/connection/pg-connection.js';
 import { startupParameters } from '../../src/connection/session-start.js';
 import {
   AuthenticationError,
@@ -45,6 +46,45 @@ test('a session starts, however the bytes are cut', async (t) => {
   assert.equal(connection.encrypted, false);
   assert.equal(connection.host, `127.0.0.1:${port}`);
 });
+
+test('arguments of connect() and query() that are wrong', async (t) => {
+  const port = await fakeServer(t, answering(sessionStart()));
+  const config = resolveConnectionConfig({ host: '127.0.0.1', port, user: 'u', sslMode: 'disable' }, {});
+  const connect = (...given: readonly unknown[]) => PgConnection.connect(...(given as [never, never]));
+  const sql = { mode: 'sql' };
+  for (const [option, ...given] of [
+    ['config'],
+    ['config', 'postgresql://h/d', sql],
+    ['config', { host: 'h' }, sql],
+    ['config', null, sql],
+    ['options', config],
+    ['options', config, null],
+    ['mode', config, {}],
+    ['mode', config, { mode: 'bogus' }],
+    ['modus', config, { mode: 'sql', modus: 1 }],
+    ['signal', config, { mode: 'sql', signal: 'now' }],
+    ['onNotice', config, { mode: 'sql', onNotice: true }],
+  ] as const) {
+    await assert.rejects(connect(...given), wrongOption(option), option);
+  }
+
+  const connection = await connectTo(port);
+  const query = (...given: readonly unknown[]) => connection.query(...(given as [never]));
+  for (const given of [[], [5], [null], ['SELECT \0']]) await assert.rejects(query(...given), wrongOption('sql'));
+  for (const options of [null, [], 5]) await assert.rejects(query('SELECT 1', options), wrongOption('options'));
+  for (const timeoutMs of [2 ** 40, 2 ** 31, -1, Number.NaN, '5', null]) {
+    await assert.rejects(query('SELECT 1', { timeoutMs }), wrongOption('timeoutMs'), String(timeoutMs));
+  }
+  await assert.rejects(query('SELECT 1', { signal: {} }), wrongOption('signal'));
+});
+
+function wrongOption(option: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof ConfigurationError, String(error));
+    assert.equal(error.option, option, error.message);
+    return true;
+  };
+}
 
 test('the StartupMessage carries the fixed session settings and the kind of replication', () => {
   const config = resolveConnectionConfig({ host: 'h', user: 'u', database: 'd', options: '-c a=b' }, {});
