@@ -85,28 +85,34 @@ function judgeOptions(pgoutput: PgoutputOptions | undefined, serverVersion: numb
 }
 
 function judgePublications(facts: PreflightFacts, wanted: readonly string[]): Finding[] {
-  return wanted.flatMap((name) => {
-    const publication = facts.publications.find((one) => one.name === name);
-    const quoted = quoteIdentifier(name, 'publications');
-    if (publication === undefined) {
-      return [
-        configurationFinding('publications', {
-          check: 'publication-missing',
-          message: `publication ${JSON.stringify(name)} does not exist in database ${JSON.stringify(facts.server.database)}; FOR TABLE instead of FOR ALL TABLES publishes some`,
-          remedy: `CREATE PUBLICATION ${quoted} FOR ALL TABLES`,
-        }),
-      ];
-    }
-    if (publication.tableCount > 0) return [];
-    return [
+  const empty = facts.publications.filter(({ name, tableCount }) => wanted.includes(name) && tableCount === 0);
+  return [
+    ...judgeMissingPublications(facts, wanted),
+    ...empty.map(({ name }) =>
       configurationFinding('publications', {
         severity: 'warning',
         check: 'publication-empty',
         message: `publication ${JSON.stringify(name)} publishes no table: nothing but messages would come`,
-        remedy: `ALTER PUBLICATION ${quoted} ADD TABLE ...`,
+        remedy: `ALTER PUBLICATION ${quoteIdentifier(name, 'publications')} ADD TABLE ...`,
       }),
-    ];
-  });
+    ),
+  ];
+}
+
+/** One finding for all of them: a stream throws the first error alone. */
+function judgeMissingPublications(facts: PreflightFacts, wanted: readonly string[]): Finding[] {
+  const missing = [...new Set(wanted)].filter((name) => facts.publications.every((one) => one.name !== name));
+  if (missing.length === 0) return [];
+  const [subject, verb] = missing.length === 1 ? ['publication', 'does'] : ['publications', 'do'];
+  const names = missing.map((name) => JSON.stringify(name)).join(', ');
+  const create = (name: string) => `CREATE PUBLICATION ${quoteIdentifier(name, 'publications')} FOR ALL TABLES`;
+  return [
+    configurationFinding('publications', {
+      check: 'publication-missing',
+      message: `${subject} ${names} ${verb} not exist in database ${JSON.stringify(facts.server.database)}; FOR TABLE instead of FOR ALL TABLES publishes some`,
+      remedy: missing.map(create).join('; '),
+    }),
+  ];
 }
 
 function judgeWantedSlot(facts: PreflightFacts, request: PreflightRequest): Finding[] {

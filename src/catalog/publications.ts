@@ -117,9 +117,9 @@ const PUBLICATION_DOES_NOT_EXIST = /^publication "(.*)" does not exist$/s;
 const SKIPPED_PUBLICATION = /^skipped loading publication "(.*)"$/s;
 
 /**
- * A stream's error, or notice, about a publication that decoding does not find: it is not there, or was created after
- * the position that is being decoded (up to 17 an error 42704; 18 skips the changes with a notice 55000, and they
- * would be lost in silence). `undefined` for anything else.
+ * A stream's error, or notice, about a publication that decoding does not find: it was dropped before the position that
+ * is being decoded, or created after it (up to 17 an error 42704; 18 skips the changes with a notice 55000, and they
+ * would be lost in silence). Which of the two the server does not say. `undefined` for anything else.
  *
  * @see https://www.postgresql.org/docs/current/logical-replication-publication.html
  */
@@ -136,8 +136,8 @@ export function publicationErrorFrom(report: {
   const name = match?.[1];
   if (name === undefined) return undefined;
   return new ConfigurationError(
-    `publication ${JSON.stringify(name)} did not exist yet at the position that the slot has reached: create the publication first, ` +
-      'then the slot; changes from before cannot be decoded with it',
+    `publication ${JSON.stringify(name)} does not exist at the position that the slot has reached: it was dropped by then, or ` +
+      'created only later. Create the publication first, then the slot anew; changes from between cannot be decoded',
     { option: 'publications', cause: report },
   );
 }

@@ -169,6 +169,13 @@ describe('publications', () => {
     assert.ok(error instanceof ConfigurationError && error.option === 'publications');
   });
 
+  test('several missing: one error names them all', () => {
+    const pgoutput = resolvePgoutputOptions({ publications: ['p', 'q', 'r', 'q'] });
+    const { one, error } = only({ request: { pgoutput } });
+    assert.match(error.message, /^publications "q", "r" do not exist in database "shop"; .* What mends it: CREATE/);
+    assert.equal(one.remedy, 'CREATE PUBLICATION "q" FOR ALL TABLES; CREATE PUBLICATION "r" FOR ALL TABLES');
+  });
+
   test('empty', () => {
     const { one } = only({ facts: { publications: [{ name: 'p', tableCount: 0 }] } });
     assert.deepEqual([one.check, one.severity], ['publication-empty', 'warning']);

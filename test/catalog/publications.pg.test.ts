@@ -153,7 +153,10 @@ describe('publications', () => {
       reports.push(error);
     });
     const error = reports.map(publicationErrorFrom).find((one) => one !== undefined);
-    assert.match(error?.message ?? '', /publication "young" did not exist yet/);
+    assert.match(
+      error?.message ?? '',
+      /^publication "young" does not exist at the position .* dropped .* or created only later/,
+    );
     assert.equal(publicationErrorFrom({ sqlState: '42704', message: 'type "x" does not exist' }), undefined);
   });
 });
