@@ -11,7 +11,7 @@ import {
   TLS_VERSIONS,
   type TlsConfig,
 } from './connection-options.js';
-import { type ConnectionSettings, collectSettings, type Setting, type SettingName } from './connection-settings.js';
+import { type ConnectionSettings, collectSettings, type SettingName } from './connection-settings.js';
 import { parseRequireAuth } from './require-auth.js';
 import { Secret } from './secret.js';
 import type { ServerAddress } from './server-address.js';
@@ -39,7 +39,7 @@ export function resolveConnectionConfig(
   env: NodeJS.ProcessEnv = process.env,
 ): ConnectionConfig {
   const collected = collectSettings(input, env);
-  const read = new SettingReader(collected.settings);
+  const read = new SettingReader(collected);
   const user = read.text('user') ?? operatingSystemUser();
   return {
     hosts: resolveHosts(read),
@@ -119,6 +119,12 @@ function resolveTls(read: SettingReader): TlsConfig {
     sni: read.flag('sslsni') ?? true,
     minVersion: read.oneOf('ssl_min_protocol_version', TLS_VERSIONS) ?? 'TLSv1.2',
     maxVersion: read.oneOf('ssl_max_protocol_version', TLS_VERSIONS),
+    writtenIn: {
+      rootCert: read.optionOf('sslrootcert'),
+      cert: read.optionOf('sslcert'),
+      key: read.optionOf('sslkey'),
+      crl: read.optionOf('sslcrl'),
+    },
   };
 }
 
@@ -140,14 +146,12 @@ function operatingSystemUser(): string {
 
 /** Typed reading of settings; every complaint names the place where the setting was written. */
 class SettingReader {
-  readonly #settings: ReadonlyMap<SettingName, Setting>;
+  readonly optionOf: (name: SettingName) => string;
+  readonly #settings: ConnectionSettings['settings'];
 
-  constructor(settings: ReadonlyMap<SettingName, Setting>) {
+  constructor({ settings, optionOf }: ConnectionSettings) {
     this.#settings = settings;
-  }
-
-  optionOf(name: SettingName): string {
-    return this.#settings.get(name)?.option ?? `connection.${name}`;
+    this.optionOf = optionOf;
   }
 
   /** An empty setting is as good as none, as in libpq. */

@@ -129,6 +129,8 @@ export interface TlsConfig {
   readonly minVersion: TlsVersion;
   /** The newest; `undefined`: any that Node.js has. */
   readonly maxVersion: TlsVersion | undefined;
+  /** The option of each file, for the error when it cannot be read: `connection.sslCert`, `PGSSLCERT`. */
+  readonly writtenIn: Readonly<Record<'rootCert' | 'cert' | 'key' | 'crl', string>>;
 }
 
 /** A connection with every setting resolved; see {@link resolveConnectionConfig}. */

@@ -1,7 +1,7 @@
 import { plainObject } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import type { ConnectionInput, ConnectionOptions } from './connection-options.js';
-import { parseConnectionString } from './connection-string.js';
+import { parseConnectionString, settingOption } from './connection-string.js';
 
 /** libpq's names of the settings that have a meaning here, with the variable and the object key of each. */
 const SETTINGS = {
@@ -33,7 +33,10 @@ const SETTINGS = {
 
 export type SettingName = keyof typeof SETTINGS;
 
-/** A setting's text and where it was written, for messages: `connection.sslmode`, `connection.sslMode` or `PGSSLMODE`. */
+/**
+ * A setting's text and where it was written, for messages: `connection.sslmode`, `connection.sslMode`,
+ * `DATABASE_URL.sslmode` or `PGSSLMODE`.
+ */
 export interface Setting {
   readonly value: string;
   readonly option: string;
@@ -42,6 +45,8 @@ export interface Setting {
 export interface ConnectionSettings {
   readonly settings: ReadonlyMap<SettingName, Setting>;
   readonly passwordProvider: (() => string | Promise<string>) | undefined;
+  /** Where a setting was written or, when it was not, where it would be. */
+  readonly optionOf: (name: SettingName) => string;
 }
 
 /**
@@ -65,10 +70,11 @@ const SECONDS: ReadonlySet<SettingName> = new Set(['connect_timeout', 'keepalive
  */
 export function collectSettings(input: ConnectionInput, env: NodeJS.ProcessEnv): ConnectionSettings {
   const given = input === undefined ? env.DATABASE_URL || undefined : input;
+  const origin = input === undefined ? 'DATABASE_URL' : 'connection';
   const settings = new Map<SettingName, Setting>();
   let passwordProvider: ConnectionSettings['passwordProvider'];
   if (typeof given === 'string' || given instanceof URL) {
-    addFromString(settings, given instanceof URL ? given.href : given);
+    addFromString(settings, given instanceof URL ? given.href : given, origin);
   } else if (given !== undefined) {
     passwordProvider = addFromObject(settings, given);
   }
@@ -79,12 +85,20 @@ export function collectSettings(input: ConnectionInput, env: NodeJS.ProcessEnv):
     if (name === 'password' && passwordProvider !== undefined) continue;
     settings.set(name, { value, option: variable });
   }
-  return { settings, passwordProvider };
+  const optionOf = (name: SettingName) => settings.get(name)?.option ?? optionLike(given, origin, name);
+  return { settings, passwordProvider, optionOf };
 }
 
-function addFromString(settings: Map<SettingName, Setting>, text: string): void {
-  for (const [name, value] of parseConnectionString(text)) {
-    const option = `connection.${/^\w{1,64}$/.test(name) ? name : '?'}`;
+/** Where a setting would be, had it been written as the others are. */
+function optionLike(given: ConnectionInput, origin: string, name: SettingName): string {
+  const { env, key } = SETTINGS[name];
+  if (typeof given === 'string' || given instanceof URL) return settingOption(origin, name);
+  return (given === undefined && env) || `connection.${key}`;
+}
+
+function addFromString(settings: Map<SettingName, Setting>, text: string, origin: string): void {
+  for (const [name, value] of parseConnectionString(text, origin)) {
+    const option = settingOption(origin, name);
     if (isSettingName(name)) {
       settings.set(name, { value, option });
     } else if (name === 'ssl' && value === 'true') {

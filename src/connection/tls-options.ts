@@ -31,13 +31,14 @@ export function verificationFor(config: Pick<TlsConfig, 'mode' | 'rootCert'>): V
 /** Options for `tls.connect` to this host. Reads the files; a bad one is a {@link ConfigurationError}. */
 export async function tlsOptionsFor(config: TlsConfig, host: string): Promise<tls.ConnectionOptions> {
   const verification = verificationFor(config);
+  const { writtenIn } = config;
   const [ca, cert, key, crl] = await Promise.all([
-    rootCertificates(config.rootCert),
-    readOptional(config.cert, 'connection.sslcert'),
-    readOptional(config.key, 'connection.sslkey'),
-    readOptional(config.crl, 'connection.sslcrl'),
+    rootCertificates(config),
+    readOptional(config.cert, writtenIn.cert),
+    readOptional(config.key, writtenIn.key),
+    readOptional(config.crl, writtenIn.crl),
   ]);
-  const secureContext = createSecureContext({
+  const secureContext = createSecureContext(config.cert === undefined ? writtenIn.crl : writtenIn.cert, {
     minVersion: config.minVersion,
     ...(config.maxVersion !== undefined && { maxVersion: config.maxVersion }),
     ...(ca !== undefined && { ca }),
@@ -58,22 +59,22 @@ export async function tlsOptionsFor(config: TlsConfig, host: string): Promise<tl
   };
 }
 
-function createSecureContext(options: tls.SecureContextOptions): tls.SecureContext {
+function createSecureContext(option: string, options: tls.SecureContextOptions): tls.SecureContext {
   try {
     return tls.createSecureContext(options);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown reason';
-    throw new ConfigurationError(`connection: the certificate or key files cannot be used: ${reason}`, {
-      option: 'connection.sslcert',
+    throw new ConfigurationError(`${option}: the certificate or key files cannot be used: ${reason}`, {
+      option,
       cause,
     });
   }
 }
 
 /** `undefined`: those that come with node. */
-async function rootCertificates(rootCert: string | undefined): Promise<string[] | Buffer | undefined> {
+async function rootCertificates({ rootCert, writtenIn }: TlsConfig): Promise<string[] | Buffer | undefined> {
   if (rootCert === undefined) return undefined;
-  if (rootCert !== 'system') return readOptional(rootCert, 'connection.sslrootcert');
+  if (rootCert !== 'system') return readOptional(rootCert, writtenIn.rootCert);
   // Node 22.15 and later can read the system's store; earlier ones trust their own copy of Mozilla's.
   const { getCACertificates } = tls as { getCACertificates?: (type: 'default' | 'system') => string[] };
   return getCACertificates === undefined

@@ -209,7 +209,7 @@ suite('authentication and TLS with a real server', () => {
     await assert.rejects(connect({ user, sslMode: 'require' }), AuthenticationError);
     await assert.rejects(connect({ user: 'role_cert', ...client, sslKey: file('broken.key') }), ConfigurationError);
     await assert.rejects(connect({ user, ...client, sslCert: file('missing.crt') }), (error) => {
-      return error instanceof ConfigurationError && error.option === 'connection.sslcert';
+      return error instanceof ConfigurationError && error.option === 'connection.sslCert';
     });
     const stranger = { sslMode: 'require', sslCert: file('stranger.crt'), sslKey: file('stranger.key') } as const;
     await assert.rejects(connect({ user, ...stranger }), ConnectionError);

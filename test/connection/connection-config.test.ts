@@ -5,6 +5,7 @@ import { inspect } from 'node:util';
 import { resolveConnectionConfig } from '../../src/connection/connection-config.js';
 import type { ConnectionInput, ConnectionOptions } from '../../src/connection/connection-options.js';
 import { Secret } from '../../src/connection/secret.js';
+import { tlsOptionsFor } from '../../src/connection/tls-options.js';
 import { ConfigurationError } from '../../src/errors.js';
 import fc from '../support/properties.js';
 
@@ -220,6 +221,65 @@ test('every wrong setting names the place where it was written', () => {
   assertRefused('postgres://h/a%00replication%00true', 'connection.dbname');
   for (const wrong of [42, null, [], new Date()]) assertRefused(wrong as unknown as string, 'connection');
   assertRefused('', 'connection');
+});
+
+test('what is wrong in DATABASE_URL names DATABASE_URL', () => {
+  for (const [url, option] of [
+    ['mysql://h/db', 'DATABASE_URL'],
+    ['host=h password', 'DATABASE_URL'],
+    ['postgres://u:a/b@h/db', 'DATABASE_URL'],
+    ['postgres://h/%zz', 'DATABASE_URL.dbname'],
+    ['postgres://h?user=%zz', 'DATABASE_URL.user'],
+    ['postgres://h:99999/', 'DATABASE_URL.port'],
+    ['postgres://h?sslmode=maybe', 'DATABASE_URL.sslmode'],
+    ['postgres://h?frobnicate=1', 'DATABASE_URL.frobnicate'],
+    ['postgres://h?sslcert=c', 'DATABASE_URL.sslkey'],
+    ['postgres://h?require_auth=md4', 'DATABASE_URL.require_auth'],
+  ] as const) {
+    const error = assertRefused(undefined, option, { DATABASE_URL: url });
+    assert.ok(error.message.startsWith(`${option}: `), error.message);
+    // Given as an option, it is the option's.
+    assertRefused(url, option.replace('DATABASE_URL', 'connection'), { DATABASE_URL: 'mysql://h' });
+  }
+  assertRefused(undefined, 'PGSSLMODE', { DATABASE_URL: 'postgres://h', PGSSLMODE: 'maybe' });
+});
+
+test('half of a client certificate: the other half is named as it would be written', () => {
+  assertRefused({ sslCert: 'c' }, 'connection.sslKey');
+  assertRefused({ sslKey: 'k' }, 'connection.sslCert');
+  assertRefused(undefined, 'PGSSLKEY', { PGSSLCERT: 'c' });
+});
+
+test('files of TLS that cannot be read are named where they were written', async () => {
+  const settings = { sslmode: 'verify-full', sslcert: '/no/c', sslkey: '/no/k', sslrootcert: '/no/r', sslcrl: '/no/l' };
+  const query = new URLSearchParams(settings).toString();
+  const [sslCert, sslKey, sslRootCert, sslCrl] = ['/no/c', '/no/k', '/no/r', '/no/l'];
+  const env = { PGSSLCERT: sslCert, PGSSLKEY: sslKey, PGSSLROOTCERT: sslRootCert, PGSSLCRL: sslCrl };
+  for (const [{ tls }, options] of [
+    [
+      resolve(`postgres://h?${query}`),
+      ['connection.sslcert', 'connection.sslkey', 'connection.sslrootcert', 'connection.sslcrl'],
+    ],
+    [
+      resolve({ sslCert, sslKey, sslRootCert, sslCrl }),
+      ['connection.sslCert', 'connection.sslKey', 'connection.sslRootCert', 'connection.sslCrl'],
+    ],
+    [resolve(undefined, env), ['PGSSLCERT', 'PGSSLKEY', 'PGSSLROOTCERT', 'PGSSLCRL']],
+    [
+      resolve(undefined, { DATABASE_URL: `postgres://h?${query}` }),
+      ['DATABASE_URL.sslcert', 'DATABASE_URL.sslkey', 'DATABASE_URL.sslrootcert', 'DATABASE_URL.sslcrl'],
+    ],
+  ] as const) {
+    for (const [at, file] of (['cert', 'key', 'rootCert', 'crl'] as const).entries()) {
+      const only = { ...tls, cert: undefined, key: undefined, rootCert: undefined, crl: undefined, [file]: tls[file] };
+      await assert.rejects(tlsOptionsFor(only, 'h'), (error: unknown) => {
+        assert.ok(error instanceof ConfigurationError);
+        assert.equal(error.option, options[at]);
+        assert.ok(error.message.startsWith(`${options[at]}: cannot read /no/`), error.message);
+        return true;
+      });
+    }
+  }
 });
 
 test('TLS settings that contradict each other are refused', () => {
