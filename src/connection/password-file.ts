@@ -1,7 +1,8 @@
-import { constants, createReadStream } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { PgpassEntry, PgpassHelper } from 'pgpass/lib/helper.js';
 import { isUnixSocket, type ServerAddress } from './server-address.js';
 
 /** What the password file had for a connection; `ignored` says why the file was not read although it is there. */
@@ -26,14 +27,26 @@ export async function readPasswordFile(
   if (ignored !== undefined) return { password: undefined, ignored: ignored || undefined };
   const { default: helper } = await import('pgpass/lib/helper.js');
   const { address, database, user } = connection;
-  const lookUp = (host: string): Promise<string | undefined> =>
-    new Promise((resolve) => {
-      helper.getPassword({ host, port: address.port, database, user }, createReadStream(path), resolve);
-    });
-  const password = await lookUp(address.host);
+  const lines = (await readFile(path, 'utf8')).split(/\r?\n/);
+  const entries = lines.map((line) => parseLine(helper, line)).filter((entry) => entry !== null);
+  const lookUp = (host: string): string | undefined =>
+    entries.find((entry) => helper.match({ host, port: address.port, database, user }, entry))?.password;
+  const password = lookUp(address.host);
   if (password !== undefined || !isUnixSocket(address)) return { password, ignored: undefined };
   // Entries for local sockets are commonly written as localhost.
-  return { password: await lookUp('localhost'), ignored: undefined };
+  return { password: lookUp('localhost'), ignored: undefined };
+}
+
+/** pgpass parses no shorter line, not even `*:*:*:*:pw`. */
+const SHORTEST_PARSED = 11;
+
+/** The password is the last field: what a short line is filled up with is its end, and is cut off again. */
+function parseLine(helper: PgpassHelper, line: string): PgpassEntry | null {
+  const entry = helper.parseLine(line.padEnd(SHORTEST_PARSED));
+  if (entry === null) return null;
+  const filled = Math.max(SHORTEST_PARSED - line.length, 0);
+  const cut = { ...entry, password: entry.password.slice(0, entry.password.length - filled) };
+  return helper.isValidEntry(cut) ? cut : null;
 }
 
 /** pgpass' own default is the current folder when there is no HOME: anybody's file. */

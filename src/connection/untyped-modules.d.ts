@@ -20,12 +20,18 @@ declare module 'pg/lib/crypto/utils.js' {
 }
 
 declare module 'pgpass/lib/helper.js' {
-  const helper: {
-    getPassword(
-      entry: { host: string; port: number; database: string; user: string },
-      stream: NodeJS.ReadableStream,
-      callback: (password: string | undefined) => void,
-    ): void;
-  };
+  export interface PgpassEntry {
+    readonly host: string;
+    readonly port: string;
+    readonly database: string;
+    readonly user: string;
+    readonly password: string;
+  }
+  export interface PgpassHelper {
+    parseLine(line: string): PgpassEntry | null;
+    isValidEntry(entry: PgpassEntry): boolean;
+    match(connection: { host: string; port: number; database: string; user: string }, entry: PgpassEntry): boolean;
+  }
+  const helper: PgpassHelper;
   export default helper;
 }

@@ -40,6 +40,31 @@ test('the first line that matches, with wildcards and escapes', { skip: posixOnl
   assert.equal(await password('h1', 5432, 'd', 'other'), undefined);
 });
 
+test('short lines, and passwords that are', { skip: posixOnly }, async (t) => {
+  for (const [line, password] of [
+    ['*:*:*:*:pw', 'pw'],
+    ['*:*:*:*:p', 'p'],
+    ['*:*:*:*: p', ' p'],
+    ['*:*:*:*:p ', 'p '],
+    ['*:*:*:*:p\\\\', 'p\\'],
+    ['*:*:*:*:p\\', 'p\\'],
+    ['*:*:*:*:\\:\r\n', ':'],
+    ['h:*:d:u:pw', 'pw'],
+    ['*:*:*:*:', undefined],
+    ['*:*:*:*', undefined],
+    ['*:*:*:', undefined],
+    ['#:*:*:*:p', undefined],
+    ['', undefined],
+  ] as const) {
+    const HOME = await homeWith(t, line);
+    assert.equal(
+      (await readPasswordFile(undefined, connection('h'), { HOME })).password,
+      password,
+      JSON.stringify(line),
+    );
+  }
+});
+
 test('a missing file is no matter; one that others can read is ignored, and the reason is told', async (t) => {
   const missing = await readPasswordFile('/nonexistent/pass', connection('h'));
   assert.deepEqual(missing, { password: undefined, ignored: undefined });
