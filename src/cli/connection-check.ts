@@ -1,17 +1,13 @@
 import { ConfigurationError, resolveConnectionConfig } from '../index.js';
 import { UsageError } from './usage-error.js';
 
-/**
- * A connection string that is wrong is told with where it was written, before anything is done. What is wrong in a PG*
- * variable names that.
- */
+/** A connection string that is wrong is told as the flag that it was given as, before anything is done. */
 export function checkConnection(dsn: string | undefined): void {
   try {
     resolveConnectionConfig(dsn);
   } catch (cause) {
-    if (!(cause instanceof ConfigurationError) || !/^connection\b/.test(cause.option)) throw cause;
-    if (dsn !== undefined) throw new UsageError(`--dsn: ${cause.message}`, { cause });
-    if (!process.env.DATABASE_URL) throw cause;
-    throw new ConfigurationError(`DATABASE_URL: ${cause.message}`, { option: cause.option, cause });
+    if (dsn === undefined || !(cause instanceof ConfigurationError) || !cause.option.startsWith('connection'))
+      throw cause;
+    throw new UsageError(cause.message.replace(/^connection[.:] ?/, '--dsn: '), { cause });
   }
 }
