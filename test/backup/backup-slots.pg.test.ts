@@ -73,8 +73,8 @@ test('wal_level = minimal: one clear error, and nothing left', async (t) => {
   const directory = restored.dataDirectory;
   const backup = new BaseBackup({ connection: server.connectionString(), directory, checkpoint: 'fast' });
   await assert.rejects(backup.run(), (error) => {
-    assert.ok(error instanceof ServerError, String(error));
-    assert.match(error.message, /max_wal_senders/);
+    assert.ok(error instanceof ConfigurationError, String(error));
+    assert.match(error.message, /max_wal_senders is 0\. What mends it: ALTER SYSTEM SET wal_level/);
     return true;
   });
   await assert.rejects(stat(directory), { code: 'ENOENT' });
