@@ -1,4 +1,4 @@
-import { plainObject, refuseUnknown, text } from '../errors/option-checks.js';
+import { list, plainObject, refuseUnknown, text } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import { checkLsn } from '../lsn.js';
 import { checkPgoutputOptions, type PgoutputOptions } from '../protocol/pgoutput-options.js';
@@ -48,7 +48,10 @@ function checkRequest(request: PreflightRequest): void {
   refuseUnknown(plainObject(request, 'request'), KNOWN_OF_REQUEST, '');
   const { slot, pgoutput, startLsn } = request;
   if (slot !== undefined) text(plainObject(slot, 'slot', 'an object with a name').name, 'slot.name');
-  if (pgoutput !== undefined) plainObject(pgoutput, 'pgoutput', "an object of pgoutput's options");
+  if (pgoutput !== undefined) {
+    const { publications } = plainObject(pgoutput, 'pgoutput', "an object of pgoutput's options");
+    list(publications, 'pgoutput.publications', 'a list of names', text);
+  }
   if (startLsn !== undefined) checkLsn(startLsn, 'startLsn');
 }
 

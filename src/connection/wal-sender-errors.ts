@@ -2,8 +2,12 @@ import { AuthenticationError, ConfigurationError, ServerError, type WalStreamErr
 import { quoteIdentifier } from '../protocol/quoting.js';
 import type { ErrorFields } from './backend-message.js';
 
-/** Names of PostgreSQL's, which stay as they are in every language of its messages; before 16 there is no detail. */
-const ABOUT_THE_ROLE = /wal.?sender|REPLICATION/i;
+/*
+ * Names of PostgreSQL's stay as they are in most languages of its messages. What stands in quotes is the user's: a database
+ * may be called walsender. Before 16 there is no detail.
+ */
+const STARTS_NO_WALSENDER = /^[^"«»„“]*wal.?sender/i;
+const LACKS_REPLICATION = /\bREPLICATION\b/;
 const NONE_LEFT = /max_wal_senders\D*(\d+)/;
 
 /**
@@ -15,7 +19,7 @@ const NONE_LEFT = /max_wal_senders\D*(\d+)/;
  */
 export function walSenderErrorFrom(fields: ErrorFields, user: string): WalStreamError | undefined {
   const { sqlState, severity, message, detail, hint } = fields;
-  if (sqlState === '42501' && ABOUT_THE_ROLE.test(`${message} ${detail ?? ''}`)) {
+  if (sqlState === '42501' && (STARTS_NO_WALSENDER.test(message) || LACKS_REPLICATION.test(detail ?? ''))) {
     const role = quoteIdentifier(user, 'connection.user');
     return new AuthenticationError(
       `${message}. What mends it: ALTER ROLE ${role} REPLICATION; on Amazon RDS, GRANT rds_replication TO ${role}`,

@@ -75,6 +75,7 @@ const WRONG: readonly (readonly [option: string, run: () => Promise<unknown>])[]
   ['slot', () => call(preflight, { slot: 's' })],
   ['slot.name', () => call(preflight, { slot: {} })],
   ['pgoutput', () => call(preflight, { pgoutput: [] })],
+  ['pgoutput.publications', () => call(preflight, { pgoutput: { publications: 'p' } })],
   ['startLsn', () => call(preflight, { startLsn: '0/1' })],
 ];
 

@@ -56,6 +56,7 @@ test('what is about something else', () => {
     mapped('42501', 'permission denied for database "d"', 'User does not have CONNECT privilege.'),
     undefined,
   );
+  assert.equal(mapped('42501', 'permission denied for database "walsender"'), undefined);
   assert.equal(mapped('53300', 'sorry, too many clients already'), undefined);
   assert.equal(mapped('57P03', 'the database system is starting up'), undefined);
 });
