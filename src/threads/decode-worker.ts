@@ -1,4 +1,5 @@
-import { move, transferableSymbol, valueSymbol, workerData } from 'piscina';
+import { workerData } from 'node:worker_threads';
+import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { TransactionContext } from '../pgoutput/transaction-context.js';
 import { type TranscodeResult, Transcoder } from '../pgoutput/transcoder.js';
 import type { BatchPosition } from '../pgoutput/wal-batch.js';
@@ -13,6 +14,7 @@ import { loadValidators } from './validators.js';
 
 /* What runs in each thread of the decode pool. */
 
+// Not piscina's, which has none where a preload (`--import`) has loaded that before the thread began.
 const { types, transform, validate, started } = workerData as DecodeWorkerData;
 /** The user's modules of types are loaded before the first batch. */
 let loading: Promise<{ rules: TypeRules; transcoder: Transcoder }> | undefined;

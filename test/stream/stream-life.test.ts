@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WalTape } from '../../src/testing/index.js';
 import { ordersTape, PATIENCE_MS, sender, streamFrom } from '../testing/events.js';
@@ -31,6 +32,14 @@ suite('the life of a stream', () => {
     await stream.start();
     assert.ok(threads() > before);
     await stream.stop();
+  });
+
+  test('a process that preloads the package decodes in its threads', async () => {
+    const [preload, consumer] = ['../../src/index.js', './preloaded-consumer.js'].map(
+      (path) => new URL(path, import.meta.url),
+    );
+    const { stdout } = await execute(process.execPath, ['--import', String(preload), fileURLToPath(consumer as URL)]);
+    assert.deepEqual(JSON.parse(stdout), { inserts: 20_000, byWorkers: true, workerRestarts: 0 });
   });
 
   for (const way of ['batches', 'readable'] as const) {
