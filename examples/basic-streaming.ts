@@ -11,15 +11,20 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('my_slot')"
  */
-import './building-blocks/end-with-pipe.js';
-import { subscribe } from 'node:diagnostics_channel';
-import { type ConnectionLost, Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
+import { whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
+import { Lsn, type TransactionItem, type WalEvent, WalStream } from 'pg-walstream';
 import { wholeNumber } from './building-blocks/whole-number.js';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 try {
+  const [what = '', ...more] = process.argv.slice(2);
+  if (!['', 'combinators'].includes(what) || more.length > 0) {
+    throw new TypeError(`there is no '${[what, ...more].join(' ')}': it has to be nothing, or combinators`);
+  }
+  const limit = wholeNumber('TAKE', 20);
   const connection = process.env.DATABASE_URL || (await embeddedDatabase());
-  if (process.argv[2] === 'combinators') await combine(connection);
+  if (what === 'combinators') await combine(connection, limit);
   else await printEvents(connection);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
@@ -30,7 +35,7 @@ try {
 async function printEvents(connection: string): Promise<void> {
   const stream = openStream(connection, 'auto');
   // The transaction that is being printed comes whole, then the loop ends. Should stop() fail, the loop says why.
-  process.on('SIGINT', () => void stream.stop().catch(() => {}));
+  whenInterrupted(() => void stream.stop().catch(() => {}));
 
   console.log('waiting for changes of my_publication; Ctrl+C ends it');
   for await (const event of stream) console.log(describe(event));
@@ -41,11 +46,10 @@ async function printEvents(connection: string): Promise<void> {
  * The helpers that every Readable has. They read ahead, so what is done with is acknowledged by hand, where the chain
  * ends: with a position, which covers what the chain dropped before it.
  */
-async function combine(connection: string): Promise<void> {
-  const limit = wholeNumber('TAKE', 20);
+async function combine(connection: string, limit: number): Promise<void> {
   // Whatever ends the chain, the stream is closed with it.
   await using stream = openStream(connection, 'manual');
-  process.on('SIGINT', () => void stream.stop().catch(() => {}));
+  whenInterrupted(() => void stream.stop().catch(() => {}));
 
   const summaries = stream
     .readable('transactions')
@@ -64,11 +68,6 @@ async function combine(connection: string): Promise<void> {
 }
 
 function openStream(connection: string, ack: 'auto' | 'manual'): WalStream {
-  // A connection that is lost is made again; that is worth a line.
-  subscribe('pg-walstream:connection-lost', (message) => {
-    const { error, attempt, delayMs } = message as ConnectionLost;
-    console.error(`${error instanceof Error ? error.message : error}; attempt ${attempt} in ${Math.round(delayMs)} ms`);
-  });
   return new WalStream({
     connection,
     slot: { name: 'my_slot', create: 'if-missing' },

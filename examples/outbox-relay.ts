@@ -14,19 +14,19 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('outbox_relay_slot')"
  */
-import './building-blocks/end-with-pipe.js';
+import { interruption, whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type MessageEvent, WalStream } from 'pg-walstream';
+import { urlVariable } from './building-blocks/url-variable.js';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const PREFIX = 'outbox';
 const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_PAUSE_MS = 30_000;
 
-const webhookUrl = process.env.WEBHOOK_URL || undefined;
-
 /** Delivers one message, however long that takes. What is refused for good is reported and left behind. */
-async function deliver(message: MessageEvent, interrupt: AbortSignal): Promise<void> {
+async function deliver(message: MessageEvent, webhookUrl: string | undefined): Promise<void> {
   // Where it is in the WAL; it is the same when it comes again.
   const key = Lsn.format(message.lsn);
   if (webhookUrl === undefined) {
@@ -34,20 +34,20 @@ async function deliver(message: MessageEvent, interrupt: AbortSignal): Promise<v
     return;
   }
   for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
-    const outcome = await post(webhookUrl, key, message.content, interrupt);
+    const outcome = await post(webhookUrl, key, message.content);
     console.log(`${key} ${outcome.text}`);
     if (!outcome.again) return;
-    await sleep(pauseMs, undefined, { signal: interrupt });
+    await sleep(pauseMs, undefined, { signal: interruption });
   }
 }
 
-async function post(url: string, key: string, content: Buffer, interrupt: AbortSignal) {
+async function post(url: string, key: string, content: Buffer) {
   try {
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': key },
       body: new Uint8Array(content),
-      signal: AbortSignal.any([interrupt, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+      signal: AbortSignal.any([interruption, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
     });
     await response.arrayBuffer();
     const { status, ok } = response;
@@ -55,12 +55,13 @@ async function post(url: string, key: string, content: Buffer, interrupt: AbortS
     if (status >= 500 || status === 408 || status === 429) return { again: true, text: `not delivered yet: ${status}` };
     return { again: false, text: `refused for good: ${status}` };
   } catch (error) {
-    interrupt.throwIfAborted();
+    interruption.throwIfAborted();
     return { again: true, text: `not delivered yet: ${error instanceof Error ? error.message : error}` };
   }
 }
 
 try {
+  const webhookUrl = urlVariable('WEBHOOK_URL', ['http:', 'https:'], 'https://example.org/hook');
   const stream = new WalStream({
     connection: process.env.DATABASE_URL || (await embeddedDatabase()),
     slot: { name: 'outbox_relay_slot', create: 'if-missing' },
@@ -68,19 +69,15 @@ try {
     messages: true,
     retry: { maxAttempts: 10 },
   });
-  const interrupt = new AbortController();
-  process.on('SIGINT', () => {
-    interrupt.abort();
-    void stream.stop({ drain: 'none' }).catch(() => {});
-  });
+  whenInterrupted(() => void stream.stop({ drain: 'none' }).catch(() => {}));
   console.log(`relaying messages '${PREFIX}' to ${webhookUrl ?? 'the screen'}; Ctrl+C ends it`);
   try {
     // A transaction is confirmed when the loop comes back after its commit: when all of its messages are delivered.
     for await (const event of stream) {
-      if (event.kind === 'message' && event.prefix === PREFIX) await deliver(event, interrupt.signal);
+      if (event.kind === 'message' && event.prefix === PREFIX) await deliver(event, webhookUrl);
     }
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
+    if (!interruption.aborted) throw error;
   } finally {
     await stream.stop({ drain: 'none' });
   }

@@ -9,17 +9,17 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('polling_slot')"
  */
-import './building-blocks/end-with-pipe.js';
+import { interruption, whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { Lsn, WalStream } from 'pg-walstream';
-import { wholeNumber } from './building-blocks/whole-number.js';
+import { MAX_TIMER_MS, wholeNumber } from './building-blocks/whole-number.js';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 /** How long Ctrl+C waits for the rest of a transaction. */
 const GRACE_MS = 5_000;
 
 try {
-  const timeoutMs = wholeNumber('POLL_TIMEOUT_MS', 1_000);
-  const interrupt = new AbortController();
+  const timeoutMs = wholeNumber('POLL_TIMEOUT_MS', 1_000, { most: MAX_TIMER_MS });
   // With manual acknowledgement the last commit is confirmed too: 'auto' would wait for us to come back for more.
   await using stream = new WalStream({
     connection: process.env.DATABASE_URL || (await embeddedDatabase()),
@@ -28,21 +28,17 @@ try {
     ack: 'manual',
     retry: { maxAttempts: 10 },
   });
-  process.on('SIGINT', () => interrupt.abort());
-  await stream.start();
+  whenInterrupted(() => void stream.stop({ timeoutMs: GRACE_MS }).catch(() => {}));
   console.log(`polling my_publication, at most ${timeoutMs} ms each time; Ctrl+C ends it`);
+  await stream.start().catch((error: unknown) => {
+    if (!interruption.aborted) throw error;
+  });
 
   let changes = 0;
   let transactions = 0;
-  let inTransaction = false;
-  let deadline = Number.POSITIVE_INFINITY;
   for (;;) {
-    if (interrupt.signal.aborted) {
-      if (!inTransaction || performance.now() > deadline) break;
-      deadline = Math.min(deadline, performance.now() + GRACE_MS);
-    }
     const event = await stream.nextEvent({ timeoutMs });
-    // The stream has ended: with a stopLsn, or because somebody called stop().
+    // The stream has ended: with a stopLsn, or because stop() was called.
     if (event === undefined) break;
     // The time is up, and nothing is lost: what comes later comes with a later call. Here is the place for other work.
     if (event === null) {
@@ -50,9 +46,6 @@ try {
       continue;
     }
     switch (event.kind) {
-      case 'begin':
-        inTransaction = true;
-        break;
       case 'insert':
       case 'update':
       case 'delete': {
@@ -66,7 +59,6 @@ try {
         console.log(`truncate ${event.relations.map(({ schema, table }) => `${schema}.${table}`).join(', ')}`);
         break;
       case 'commit':
-        inTransaction = false;
         transactions++;
         stream.ack(event);
         break;

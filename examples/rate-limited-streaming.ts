@@ -11,7 +11,8 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('rate_limited_slot')"
  */
-import './building-blocks/end-with-pipe.js';
+import { interruption, whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lsn, type WalEvent, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
@@ -63,18 +64,19 @@ function startStatistics(pacer: Pacer, stream: WalStream): NodeJS.Timeout {
     const current = ((now.passed - before.passed) * 1_000) / (now.elapsedMs - before.elapsedMs);
     const average = (now.passed * 1_000) / now.elapsedMs;
     const limited = (now.limitedMs / now.elapsedMs) * 100;
-    const { inFlightBytes, lagBytes = 0n } = stream.stats();
+    const { inFlightBytes, lagBytes } = stream.stats();
     console.log(
-      `stats: now ${current.toFixed(1)}/s, on average ${average.toFixed(1)}/s, limited ${limited.toFixed(0)} % of the time; ${inFlightBytes} bytes here, ${lagBytes} bytes behind on the server`,
+      `stats: now ${current.toFixed(1)}/s, on average ${average.toFixed(1)}/s, limited ${limited.toFixed(0)} % of the time; ${inFlightBytes} bytes here, ${lagBytes ?? '?'} bytes behind on the server`,
     );
     before = now;
   }, STATS_INTERVAL_MS);
 }
 
-function readRate(text = '10'): number {
+function readRate(): number {
+  const text = process.env.MAX_EVENTS_PER_SECOND || '10';
   const rate = Number(text);
-  if (!(rate > 0 && rate <= 1_000_000)) {
-    throw new RangeError(`MAX_EVENTS_PER_SECOND is '${text}': it has to be a number above 0, such as 10`);
+  if (!(rate >= 0.001 && rate <= 1_000_000)) {
+    throw new RangeError(`MAX_EVENTS_PER_SECOND is '${text}': it has to be a number from 0.001 to 1000000, such as 10`);
   }
   return rate;
 }
@@ -87,7 +89,7 @@ function describe(event: WalEvent): string {
 }
 
 try {
-  const eventsPerSecond = readRate(process.env.MAX_EVENTS_PER_SECOND);
+  const eventsPerSecond = readRate();
   const stream = new WalStream({
     connection: process.env.DATABASE_URL || (await embeddedDatabase()),
     slot: { name: 'rate_limited_slot', create: 'if-missing' },
@@ -96,24 +98,20 @@ try {
     maxInFlightBytes: 1024 * 1024,
     retry: { maxAttempts: 10 },
   });
-  const interrupt = new AbortController();
   // Ctrl+C does not wait for the next event, nor for the rest of a transaction, which may take minutes at this rate:
   // what is not confirmed comes again.
-  process.on('SIGINT', () => {
-    interrupt.abort();
-    void stream.stop({ drain: 'none' }).catch(() => {});
-  });
+  whenInterrupted(() => void stream.stop({ drain: 'none' }).catch(() => {}));
   console.log(`at most ${eventsPerSecond} events/s of my_publication; Ctrl+C ends it`);
   const pacer = new Pacer(eventsPerSecond);
   const statistics = startStatistics(pacer, stream);
   try {
     for await (const event of stream) {
       // The loop asks for nothing meanwhile, and that is all it takes: the stream, the socket and the server wait too.
-      const atMs = await pacer.pass(interrupt.signal);
+      const atMs = await pacer.pass(interruption);
       console.log(`${(atMs / 1_000).toFixed(3)} s  ${describe(event)}`);
     }
   } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
+    if (!interruption.aborted) throw error;
   } finally {
     clearInterval(statistics);
     await stream.stop({ drain: 'none' });

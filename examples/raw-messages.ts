@@ -12,7 +12,8 @@
  *
  * See https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
-import './building-blocks/end-with-pipe.js';
+import { whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { Lsn, WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
@@ -69,7 +70,7 @@ try {
     ack: 'manual',
     retry: { maxAttempts: 10 },
   });
-  process.on('SIGINT', () => void stream.stop().catch(() => {}));
+  whenInterrupted(() => void stream.stop().catch(() => {}));
   console.log('counting the changes of my_publication; Ctrl+C ends it');
   for await (const { data } of stream.rawMessages()) {
     const endLsn = read(data);

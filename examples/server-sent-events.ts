@@ -10,6 +10,8 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('server_sent_events_slot')"
  */
+import { whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -55,7 +57,7 @@ class Feed {
 }
 
 try {
-  const port = wholeNumber('PORT', 8080, 0);
+  const port = wholeNumber('PORT', 8080, { least: 0, most: 65_535 });
   const feed = new Feed();
   const stream = new WalStream({
     connection: process.env.DATABASE_URL || (await embeddedDatabase()),
@@ -63,7 +65,7 @@ try {
     publications: 'my_publication',
     retry: { maxAttempts: 10 },
   });
-  process.on('SIGINT', () => void stream.stop().catch(() => {}));
+  whenInterrupted(() => void stream.stop().catch(() => {}));
   const server = createServer((request, response) => {
     const lastEventId = request.headers['last-event-id'];
     feed.join(response, typeof lastEventId === 'string' ? lastEventId : undefined);

@@ -9,6 +9,8 @@
  *
  *   psql -c "SELECT pg_drop_replication_slot('worker_transform_slot')"
  */
+import { whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import { WalStream } from 'pg-walstream';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 import type { MaskOptions } from './transforms/to-masked-json.js';
@@ -22,9 +24,7 @@ try {
     transform: { module: new URL('./transforms/to-masked-json.js', import.meta.url), options },
     retry: { maxAttempts: 10 },
   });
-  process.on('SIGINT', () => void stream.stop().catch(() => {}));
-  // Writing says so too; without a listener it would end the process.
-  process.stdout.on('error', () => {});
+  whenInterrupted(() => void stream.stop().catch(() => {}));
 
   let lines = 0;
   // The fast path. What a batch ends is confirmed when the loop comes back for the next: after it was written.

@@ -129,6 +129,12 @@ suite('the basic-streaming example', () => {
     await slotIsFree(server(), 'my_slot');
   });
 
+  test('an argument that there is not is one line that names those that there are', async () => {
+    await using run = runExample('basic-streaming', server(), { args: ['combinator'] });
+    const { code, stderr } = await run.ended;
+    assert.deepEqual([code, stderr], [1, "there is no 'combinator': it has to be nothing, or combinators\n"]);
+  });
+
   test('combinators: a break is takeWhile', async () => {
     await sql(server(), `SELECT pg_logical_emit_message(false, 'stop', '')`);
     await sql(server(), `INSERT INTO users VALUES (20, 'row', 'fine')`);

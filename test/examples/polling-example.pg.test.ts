@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { Lsn } from '../../src/lsn.js';
 import { until } from '../stream/source.js';
 import { sharedServer, sql } from '../support/server.js';
-import { runExample, slotIsFree } from './example.js';
+import { runExample, slotIsActive, slotIsFree } from './example.js';
 
 suite('the polling example', () => {
   const server = sharedServer();
@@ -53,7 +53,16 @@ suite('the polling example', () => {
     await using run = runExample('polling-example', undefined, { env: { POLL_TIMEOUT_MS: '1e3' } });
     const { code, stderr } = await run.ended;
     assert.equal(code, 1);
-    assert.equal(stderr, "POLL_TIMEOUT_MS is '1e3': it has to be a whole number from 1\n");
+    assert.equal(stderr, "POLL_TIMEOUT_MS is '1e3': it has to be a whole number from 1 to 2147483647, such as 1000\n");
+  });
+
+  test('Ctrl+C does not wait for the time to be up', async () => {
+    await slotIsFree(server(), 'polling_slot');
+    await using run = runExample('polling-example', server(), { env: { POLL_TIMEOUT_MS: '600000' } });
+    await slotIsActive(server(), 'polling_slot');
+    run.child.kill('SIGINT');
+    const { code, stderr } = await run.ended;
+    assert.deepEqual([code, stderr], [0, '']);
   });
 
   test('Ctrl+C within a transaction waits for its commit', async () => {

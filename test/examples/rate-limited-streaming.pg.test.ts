@@ -76,10 +76,19 @@ suite('the rate-limited example', () => {
     assertPaced(timesOf(stdout), 10);
   });
 
+  test('how far it is behind is not known while the server cannot be reached', async () => {
+    await using run = runExample('rate-limited-streaming', undefined, {
+      env: { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/nothing' },
+    });
+    await run.shows(/^stats: .*; 0 bytes here, \? bytes behind on the server$/m);
+    run.child.kill('SIGINT');
+    assert.equal((await run.ended).code, 0);
+  });
+
   test('a rate that is none is one line that names the variable', async () => {
     await using run = start('fast');
     const { code, stderr } = await run.ended;
     assert.equal(code, 1);
-    assert.equal(stderr, "MAX_EVENTS_PER_SECOND is 'fast': it has to be a number above 0, such as 10\n");
+    assert.equal(stderr, "MAX_EVENTS_PER_SECOND is 'fast': it has to be a number from 0.001 to 1000000, such as 10\n");
   });
 });
