@@ -10,11 +10,14 @@
  *   DATABASE_URL=postgresql://... SINK_URL=postgresql://... npm run example safe-transaction-consumer
  *
  * Without SINK_URL the copy is in the database `safe_consumer_sink` of the same server, which is made when it is missing.
- * It is one table, `mirror`: the rows of every published table as JSON, by their replica identity. What was in the tables
- * before the slot was made is not in it. The slot is dropped with
+ * It is one table, `mirror`: the rows of every published table as JSON, by their replica identity. A table without a key, or
+ * with REPLICA IDENTITY FULL, is refused: nothing tells its rows apart but the whole of them, which may be equal, and larger
+ * than what an index takes. What was in the tables before the slot was made is not in it. The slot is dropped with
  *
  *   psql -c "SELECT pg_drop_replication_slot('safe_consumer_slot')"
  */
+import { interruption, whenInterrupted } from './building-blocks/interruption.js';
+import './building-blocks/connection-loss.js';
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import pg from 'pg';
@@ -22,24 +25,38 @@ import {
   AppliedPosition,
   type ChangeEvent,
   Lsn,
+  ReplicationConnection,
   type RowEvent,
+  resolveConnectionConfig,
   type Transaction,
   type TransactionItem,
   WalStream,
 } from 'pg-walstream';
 import { untilAborted } from './building-blocks/until-aborted.js';
-import { wholeNumber } from './building-blocks/whole-number.js';
+import { urlVariable } from './building-blocks/url-variable.js';
+import { MAX_TIMER_MS, wholeNumber } from './building-blocks/whole-number.js';
 import { embeddedDatabase } from './sample-shop/embedded-database.js';
 
 const SLOT = 'safe_consumer_slot';
 const SINK_DATABASE = 'safe_consumer_sink';
+const PUBLICATION = 'my_publication';
 /** How long Ctrl+C waits for what was received to be applied; the rest comes again. */
 const SHUTDOWN_MS = 10_000;
+/** How long the database of the copy may take to answer: Ctrl+C does not end a connection that is being made. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 const SINK_SCHEMA = `CREATE TABLE IF NOT EXISTS mirror (
   schema_name text, table_name text, identity jsonb, contents jsonb NOT NULL,
   PRIMARY KEY (schema_name, table_name, identity)
 )`;
+
+/** What a row is told by is an index; NOTHING and FULL have none. */
+const TABLES_WITHOUT_KEY = `
+SELECT schemaname || '.' || tablename AS name FROM pg_publication_tables
+  JOIN pg_class ON pg_class.oid = format('%I.%I', schemaname, tablename)::regclass
+WHERE pubname = '${PUBLICATION}' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = pg_class.oid AND indimmediate
+  AND CASE relreplident WHEN 'd' THEN indisprimary WHEN 'i' THEN indisreplident END)
+ORDER BY name`;
 
 /** Items that were received and are not applied yet, in the order of their commits. */
 class TransactionBuffer extends EventEmitter {
@@ -185,13 +202,29 @@ async function upsert(client: pg.Client, { schema, table }: RowEvent, identity: 
   );
 }
 
-/** The row as JSON, and its replica identity before and after the change: the whole row where the table has none. */
+/** The row as JSON, and its replica identity before and after the change. */
 function rowOf(change: RowEvent): { before: object; after: object; contents: object } {
+  const { schema, table, relation } = change;
+  const names = relation.columns.filter(({ isIdentity }) => isIdentity).map(({ name }) => name);
+  // It was altered meanwhile.
+  if (names.length === 0 || relation.replicaIdentity === 'full') throw withoutKey([`${schema}.${table}`]);
   const { new: contents, old, key } = change.toJSON() as Record<'new' | 'old' | 'key', Record<string, unknown>>;
-  const names = change.relation.columns.filter(({ isIdentity }) => isIdentity).map(({ name }) => name);
-  const identityOf = (row: Record<string, unknown> = {}) =>
-    names.length === 0 ? row : Object.fromEntries(names.map((name) => [name, row[name]]));
+  const identityOf = (row: Record<string, unknown> = {}) => Object.fromEntries(names.map((name) => [name, row[name]]));
   return { before: identityOf(key ?? old ?? contents), after: identityOf(contents), contents };
+}
+
+function withoutKey(tables: readonly string[]): TypeError {
+  return new TypeError(
+    `no key tells the rows of ${tables.join(', ')} apart: give each a primary key and ALTER TABLE ... REPLICA IDENTITY DEFAULT, or take it out of ${PUBLICATION}`,
+  );
+}
+
+/** Of what is published when it starts, before there is a slot that would have to get past their changes. */
+async function refuseTablesWithoutKey(source: string): Promise<void> {
+  const config = resolveConnectionConfig(source);
+  await using session = await ReplicationConnection.connect(config, { mode: 'sql', signal: interruption });
+  const [result] = await session.query(TABLES_WITHOUT_KEY, { signal: interruption });
+  if (result !== undefined && result.rows.length > 0) throw withoutKey(result.rows.map(([name]) => String(name)));
 }
 
 function endOf(item: TransactionItem): bigint {
@@ -201,9 +234,8 @@ function endOf(item: TransactionItem): bigint {
 }
 
 /** Connects to the database of the copy. */
-async function openSink(source: string): Promise<pg.Client> {
-  const sinkUrl = process.env.SINK_URL || (await makeSinkDatabase(source));
-  const client = new pg.Client(sinkUrl);
+async function openSink(sinkUrl: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: sinkUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   // A query that is running fails with it too, and so does the next.
   client.on('error', () => {});
   await client.connect();
@@ -216,7 +248,7 @@ async function makeSinkDatabase(source: string): Promise<string> {
   if (!URL.canParse(source)) throw new TypeError('DATABASE_URL is no URL: SINK_URL has to say where the copy is kept');
   const url = new URL(source);
   url.searchParams.delete('replication');
-  const client = new pg.Client(url.href);
+  const client = new pg.Client({ connectionString: url.href, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   await client.connect();
   try {
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [SINK_DATABASE]);
@@ -240,15 +272,17 @@ async function run(): Promise<void> {
     wholeNumber('MAX_BUFFERED_TRANSACTIONS', 100),
     wholeNumber('MAX_BUFFERED_BYTES', 16 * 1024 * 1024),
   );
-  const statsIntervalMs = wholeNumber('STATS_INTERVAL_MS', 5_000);
+  const statsIntervalMs = wholeNumber('STATS_INTERVAL_MS', 5_000, { most: MAX_TIMER_MS });
+  const sinkUrl = urlVariable('SINK_URL', ['postgresql:', 'postgres:'], 'postgresql://user@host:5432/database');
   const source = process.env.DATABASE_URL || (await embeddedDatabase());
-  const client = await openSink(source);
+  await refuseTablesWithoutKey(source);
+  const client = await openSink(sinkUrl ?? (await makeSinkDatabase(source)));
   try {
     const position = await AppliedPosition.open(client, { slot: SLOT });
     await using stream = new WalStream({
       connection: source,
       slot: { name: SLOT, create: 'if-missing' },
-      publications: 'my_publication',
+      publications: PUBLICATION,
       ack: 'manual',
       // Behind the slot's own position it is an error, never a silent gap.
       startLsn: position.lsn,
@@ -257,21 +291,20 @@ async function run(): Promise<void> {
       // After a SIGKILL the server needs a moment to notice that the slot is free.
       retry: { maxAttempts: 20 },
     });
-    const interrupt = new AbortController();
+    const ending = new AbortController();
     const deadline = new AbortController();
-    const stop = () => {
-      interrupt.abort();
+    whenInterrupted(() => {
+      ending.abort();
       setTimeout(() => deadline.abort(), SHUTDOWN_MS).unref();
-    };
-    process.on('SIGINT', stop).on('SIGTERM', stop);
-    console.log(`applying my_publication from ${Lsn.format(position.lsn)} on; Ctrl+C ends it`);
+    });
+    console.log(`applying ${PUBLICATION} from ${Lsn.format(position.lsn)} on; Ctrl+C ends it`);
     const statistics = setInterval(() => sayStatistics(stream, buffer), statsIntervalMs);
     try {
       // Whichever ends first, well or not, has the other end too.
       await Promise.all([
-        receive(stream, buffer, interrupt.signal).finally(() => buffer.end()),
+        receive(stream, buffer, ending.signal).finally(() => buffer.end()),
         apply(stream, buffer, position, deadline.signal).finally(() => {
-          interrupt.abort();
+          ending.abort();
           buffer.end();
         }),
       ]);
@@ -289,7 +322,10 @@ async function run(): Promise<void> {
 try {
   await run();
 } catch (error) {
-  // Nothing is lost: started again, it goes on after what is in the other database.
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
+  if (interruption.aborted && error === interruption.reason) console.log('stopped before anything was applied');
+  else {
+    // Nothing is lost: started again, it goes on after what is in the other database.
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
+import type { Run } from '../cli/command-line.js';
 import { until } from '../stream/source.js';
 import { SEED } from '../support/seed.js';
 import { connect, sharedServer, sql } from '../support/server.js';
@@ -143,10 +144,72 @@ suite(`the safe transaction consumer, seed ${SEED}`, () => {
     }
   });
 
+  for (const [what, alter] of [
+    ['REPLICA IDENTITY FULL', 'ALTER TABLE other REPLICA IDENTITY FULL'],
+    ['REPLICA IDENTITY NOTHING', 'ALTER TABLE other REPLICA IDENTITY NOTHING'],
+    ['no primary key', 'ALTER TABLE other DROP CONSTRAINT other_pkey'],
+  ] as const) {
+    test(`a table with ${what} is refused, when it starts and when it is altered later`, async (t) => {
+      await sql(server(), 'CREATE TABLE other (id int PRIMARY KEY, note text)');
+      await sql(server(), 'ALTER PUBLICATION my_publication ADD TABLE other');
+      // What it could not get past goes with its slot and its position.
+      t.after(async () => {
+        await slotIsFree(server(), SLOT);
+        const sink = await openSink(t);
+        await sink.query('DELETE FROM walstream_position; DELETE FROM mirror');
+        await sql(server(), `DROP TABLE other; SELECT pg_drop_replication_slot('${SLOT}')`);
+      });
+      const isRefused = async (run: Run) => {
+        const { code, stderr } = await run.ended;
+        assert.match(stderr, /^no key tells the rows of public\.other apart: give each a primary key [^\n]+\n$/);
+        assert.equal(code, 1);
+      };
+      {
+        await using run = start();
+        await run.shows(/^applying/m);
+        await slotIsActive(server(), SLOT);
+        await sql(server(), `${alter}; INSERT INTO other VALUES (1)`);
+        await isRefused(run);
+      }
+      await slotIsFree(server(), SLOT);
+      await using run = start();
+      await isRefused(run);
+      assert.doesNotMatch(run.stdout, /^applying/m);
+    });
+  }
+
+  test('REPLICA IDENTITY USING INDEX is a key', async (t) => {
+    await sql(
+      server(),
+      `CREATE TABLE other (id int, code text NOT NULL UNIQUE);
+       ALTER TABLE other REPLICA IDENTITY USING INDEX other_code_key;
+       ALTER PUBLICATION my_publication SET TABLE other`,
+    );
+    await using run = start();
+    await run.shows(/^applying/m);
+    await slotIsActive(server(), SLOT);
+    await sql(
+      server(),
+      `INSERT INTO other VALUES (1, 'a'), (1, 'b'); UPDATE other SET id = 2, code = 'c' WHERE code = 'a'`,
+    );
+    const sink = await openSink(t);
+    const rows = async () =>
+      (await sink.query(`SELECT contents FROM mirror WHERE table_name = 'other' ORDER BY identity`)).rows.map(
+        ({ contents }) => contents,
+      );
+    const expected = [
+      { id: 1, code: 'b' },
+      { id: 2, code: 'c' },
+    ];
+    await until(async () => isDeepStrictEqual(await rows(), expected), 'its rows are there');
+    run.child.kill('SIGINT');
+    assert.equal((await run.ended).code, 0);
+  });
+
   test('a number that is none is one line that names the variable', async () => {
     await using run = start({ MAX_BUFFERED_TRANSACTIONS: 'many' });
     const { code, stderr } = await run.ended;
     assert.equal(code, 1);
-    assert.equal(stderr, "MAX_BUFFERED_TRANSACTIONS is 'many': it has to be a whole number from 1\n");
+    assert.equal(stderr, "MAX_BUFFERED_TRANSACTIONS is 'many': it has to be a whole number from 1, such as 100\n");
   });
 });
