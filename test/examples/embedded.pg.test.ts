@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,6 +63,27 @@ suite('examples without a DATABASE_URL', () => {
       assert.match(stdout + stderr, /^(stopped|done)/m);
       const servers = (await readdir(temporary)).filter((entry) => entry.startsWith('pgw-'));
       assert.deepEqual(servers, []);
+      await until(async () => (await processesNaming(`${temporary}/pgw-`)).length === 0, 'its server has ended');
+    });
+  }
+
+  for (const [name, exitCode] of [
+    ['basic-streaming', 0],
+    ['cache-mirror', 0],
+    ['safe-transaction-consumer', 0],
+    ['pg-basebackup', 1],
+  ] as const) {
+    test(`${name} ends in good order at SIGTERM while its server starts`, async () => {
+      const directory = join(temporary, 'never');
+      await using run = runExample(name, undefined, {
+        env: { TMPDIR: temporary, PORT: '0', BACKUP_DIRECTORY: directory },
+      });
+      await run.shows(/^no DATABASE_URL/m);
+      run.child.kill('SIGTERM');
+      const { code, signal, stdout, stderr } = await run.ended;
+      assert.deepEqual([code, signal], [exitCode, null], stderr);
+      assert.match(stdout + stderr, /^(stopped|interrupted)/m);
+      assert.equal(existsSync(directory), false);
       await until(async () => (await processesNaming(`${temporary}/pgw-`)).length === 0, 'its server has ended');
     });
   }

@@ -143,6 +143,48 @@ suite('more examples', () => {
     await stop(run);
   });
 
+  for (const [name, env, line] of [
+    [
+      'outbox-relay',
+      { WEBHOOK_URL: 'foo' },
+      'WEBHOOK_URL is no URL that can be used: it has to be like https://example.org/hook',
+    ],
+    [
+      'outbox-relay',
+      { WEBHOOK_URL: 'ftp://a/' },
+      'WEBHOOK_URL is no URL that can be used: it has to be like https://example.org/hook',
+    ],
+    [
+      'server-sent-events',
+      { PORT: '99999' },
+      "PORT is '99999': it has to be a whole number from 0 to 65535, such as 8080",
+    ],
+    ['cache-mirror', { PORT: '99999' }, "PORT is '99999': it has to be a whole number from 0 to 65535, such as 8081"],
+    ['cache-mirror', { TABLE: 'foo' }, "TABLE is 'foo': it has to be a schema and a table, such as public.orders"],
+    ['cache-mirror', { TABLE: 'a.b.c' }, "TABLE is 'a.b.c': it has to be a schema and a table, such as public.orders"],
+    [
+      'safe-transaction-consumer',
+      { SINK_URL: 'foo' },
+      'SINK_URL is no URL that can be used: it has to be like postgresql://user@host:5432/database',
+    ],
+    [
+      'safe-transaction-consumer',
+      { STATS_INTERVAL_MS: '2147483648' },
+      "STATS_INTERVAL_MS is '2147483648': it has to be a whole number from 1 to 2147483647, such as 5000",
+    ],
+    [
+      'polling-example',
+      { POLL_TIMEOUT_MS: '2147483648' },
+      "POLL_TIMEOUT_MS is '2147483648': it has to be a whole number from 1 to 2147483647, such as 1000",
+    ],
+  ] as const) {
+    test(`${name}: ${Object.entries(env)} is one line that shows the right form`, async () => {
+      await using run = runExample(name, undefined, { env });
+      const { code, stderr } = await run.ended;
+      assert.deepEqual([code, stderr], [1, `${line}\n`]);
+    });
+  }
+
   test('cache-mirror: equals the table, written to before, while and after it is filled', async () => {
     await sql(server(), `TRUNCATE people`);
     await sql(
@@ -180,6 +222,61 @@ suite('more examples', () => {
     }
     assert.deepEqual(await sql(server(), `SELECT FROM pg_replication_slots WHERE slot_name = 'cache_mirror_slot'`), []);
   });
+
+  for (const [what, columns, alter] of [
+    ['REPLICA IDENTITY FULL', 'id int PRIMARY KEY, other int, note text', 'FULL'],
+    ['USING INDEX', 'note text, other int, id int NOT NULL CONSTRAINT keyed_id UNIQUE', 'USING INDEX keyed_id'],
+    ['a key that includes more', 'id int, other int, note text, PRIMARY KEY (id) INCLUDE (note)', 'DEFAULT'],
+  ] as const) {
+    test(`cache-mirror: equals a table with ${what}`, async (t) => {
+      await sql(
+        server(),
+        `CREATE TABLE keyed (${columns}); ALTER TABLE keyed REPLICA IDENTITY ${alter};
+         ALTER TABLE keyed ALTER note SET STORAGE EXTERNAL;
+         INSERT INTO keyed (id, other, note) SELECT n, 7, repeat('x', 2500) FROM generate_series(1, 9) n;
+         ALTER PUBLICATION my_publication ADD TABLE keyed`,
+      );
+      t.after(() => sql(server(), 'DROP TABLE keyed'));
+      await using run = runExample('cache-mirror', server(), { env: { PORT: '0', TABLE: 'public.keyed' } });
+      await run.shows(/^9 rows of public\.keyed/m);
+      await sql(
+        server(),
+        `UPDATE keyed SET other = 8 WHERE id = 1; UPDATE keyed SET id = 100 WHERE id = 2; DELETE FROM keyed WHERE id = 3;
+         UPDATE keyed SET note = 'new' WHERE id = 4; INSERT INTO keyed (id) VALUES (10)`,
+      );
+      await run.shows(/^9 rows at/m);
+      const url = /http:\S+(?=;)/.exec(run.stdout)?.[0] ?? '';
+      const [{ rows } = {}] = await sql(
+        server(),
+        `SELECT json_agg(json_build_object('id', id::text, 'other', other::text, 'note', note) ORDER BY id) AS rows FROM keyed`,
+      );
+      await until(async () => {
+        const cached = (await (await fetch(url)).json()) as { id: string }[];
+        return isDeepStrictEqual(
+          cached.sort((a, b) => Number(a.id) - Number(b.id)),
+          rows,
+        );
+      }, 'the cache equals the table');
+      await stop(run);
+    });
+  }
+
+  for (const [what, alter] of [
+    ['without a key', 'ALTER TABLE bare REPLICA IDENTITY DEFAULT'],
+    ['with FULL and no key', 'ALTER TABLE bare REPLICA IDENTITY FULL'],
+    ['with NOTHING', 'ALTER TABLE bare ADD PRIMARY KEY (id), REPLICA IDENTITY NOTHING'],
+  ] as const) {
+    test(`cache-mirror: a table ${what} is refused before it is served`, async (t) => {
+      await sql(server(), `CREATE TABLE bare (id int); ${alter}`);
+      t.after(() => sql(server(), 'DROP TABLE bare'));
+      await using run = runExample('cache-mirror', server(), { env: { PORT: '0', TABLE: 'public.bare' } });
+      const { code, stdout, stderr } = await run.ended;
+      assert.deepEqual(
+        [code, stdout, stderr],
+        [1, '', 'public.bare needs a primary key, or REPLICA IDENTITY USING INDEX\n'],
+      );
+    });
+  }
 
   test('raw-messages: counts what each table was written, and confirms it', async () => {
     await sql(server(), 'TRUNCATE people; CREATE TABLE other (id int PRIMARY KEY)');

@@ -113,19 +113,23 @@ suite('the base backup example', () => {
     assert.match(stdout, /^done: it went to blackhole$/m);
   });
 
-  test('Ctrl+C removes what was written', async (t) => {
-    const directory = await folder(t);
-    await using run = runExample('pg-basebackup', server(), {
-      env: { BACKUP_DIRECTORY: directory, BACKUP_MAX_RATE_KB: '2048' },
+  for (const [env, what, left] of [
+    [{}, 'removes what was written', 'what was written is removed'],
+    [{ BACKUP_KEEP_ON_ERROR: 'yes' }, 'leaves it where that is asked for', 'what was written stays, and is no backup'],
+  ] as const) {
+    test(`Ctrl+C ${what}`, async (t) => {
+      const directory = await folder(t);
+      await using run = runExample('pg-basebackup', server(), {
+        env: { BACKUP_DIRECTORY: directory, BACKUP_MAX_RATE_KB: '2048', ...env },
+      });
+      while (!existsSync(directory) || (await readdir(directory)).length === 0) {
+        assert.equal(run.child.exitCode, null, 'it is still running');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      run.child.kill('SIGINT');
+      const { code, stderr } = await run.ended;
+      assert.deepEqual([code, stderr], [1, `interrupted: ${left}\n`]);
+      assert.equal(existsSync(directory), 'BACKUP_KEEP_ON_ERROR' in env);
     });
-    while (!existsSync(directory) || (await readdir(directory)).length === 0) {
-      assert.equal(run.child.exitCode, null, 'it is still running');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    run.child.kill('SIGINT');
-    const { code, stderr } = await run.ended;
-    assert.equal(code, 1);
-    assert.match(stderr, /^interrupted: what was written is removed\n$/);
-    assert.equal(existsSync(directory), false);
-  });
+  }
 });
