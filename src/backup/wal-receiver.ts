@@ -1,5 +1,6 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { constants, gunzipSync } from 'node:zlib';
 import { slotMissingError } from '../catalog/slot-errors.js';
 import { ConfigurationError, ServerError } from '../errors.js';
 import { Lsn } from '../lsn.js';
@@ -14,12 +15,14 @@ import {
   resolveReceiverOptions,
   type WalReceiverOptions,
 } from './wal-receiver-options.js';
-import { judgeWalStart, PARTIAL_SUFFIX, type WalFileFound, type WalStart } from './wal-resume.js';
+import { judgeWalStart, parseWalFileName, type WalFileFound, type WalFileName, type WalStart } from './wal-resume.js';
 import { historyFileName, parseSegmentName, segmentStart } from './wal-segment.js';
 import type { WalSession } from './wal-session.js';
 
 const DUPLICATE_OBJECT = '42710';
 const READS_SLOTS_SINCE = 150_000;
+/** Of a compressed segment: more than enough for its first page's header. */
+const GZIP_HEAD_BYTES = 4096;
 
 /** How far the WAL was received. */
 export interface WalReceiverResult {
@@ -92,16 +95,15 @@ export class WalReceiver {
   /** Segments of one system behind those of another would look like one archive, and be none. */
   async #checkSystem({ system, segmentBytes }: WalSession): Promise<void> {
     const { directory } = this.#options;
-    const segments = this.#files
-      .map(({ name }) => name)
-      .filter((name) => parseSegmentName(name.replace(PARTIAL_SUFFIX, ''), segmentBytes) !== undefined);
-    for (const name of segments.sort().reverse()) {
-      const found = await systemOf(join(directory, name));
+    const segments = this.#files.filter(({ name }) => parseSegmentName(name, segmentBytes) !== undefined);
+    for (const segment of segments.sort((a, b) => (a.file < b.file ? 1 : -1))) {
+      const { file } = segment;
+      const found = await systemOf(join(directory, file), segment.compression);
       // One that was left when its zeros were written says nothing.
       if (found === undefined) continue;
       if (String(found) === system.systemId) return;
       throw new ConfigurationError(
-        `directory: ${name} in ${directory} is WAL of another system: ${found}, and the server is ${system.systemId}`,
+        `directory: ${file} in ${directory} is WAL of another system: ${found}, and the server is ${system.systemId}`,
         { option: 'directory' },
       );
     }
@@ -139,32 +141,81 @@ export class WalReceiver {
 
   async #listFiles(): Promise<WalFileFound[]> {
     const { directory } = this.#options;
+    let names: string[];
     try {
-      const names = await readdir(directory);
-      return await Promise.all(
-        names.map(async (name) => ({ name, byteCount: (await stat(join(directory, name))).size })),
-      );
+      names = await readdir(directory);
     } catch (cause) {
-      if (isMissing(cause)) {
-        throw new ConfigurationError(`directory ${directory} does not exist`, { option: 'directory', cause });
-      }
-      throw pathFailure('read', directory, cause);
+      if (!isMissing(cause)) throw pathFailure('read', directory, cause);
+      throw new ConfigurationError(`directory ${directory} does not exist`, { option: 'directory', cause });
     }
+    const files: WalFileFound[] = [];
+    for (const file of names) {
+      const named = parseWalFileName(file);
+      const byteCount = named && (await walBytesIn(directory, file, named));
+      if (named !== undefined && byteCount !== 'gone') files.push({ ...named, file, byteCount });
+    }
+    return files;
   }
 }
 
-/** The system whose WAL is in a segment; `undefined` when its first page does not say. */
-async function systemOf(path: string): Promise<bigint | undefined> {
-  const bytes = Buffer.alloc(LONG_PAGE_HEADER_BYTES);
+/** `gone`: somebody removed it, or it is a link to nothing. `undefined` where only decompressing would tell. */
+async function walBytesIn(
+  directory: string,
+  name: string,
+  { compression, partial }: WalFileName,
+): Promise<number | 'gone' | undefined> {
+  const path = join(directory, name);
+  try {
+    const status = await stat(path);
+    if (status.isDirectory()) {
+      throw new ConfigurationError(
+        `directory: ${name} in ${directory} is a folder, but has the name of a WAL segment`,
+        {
+          option: 'directory',
+        },
+      );
+    }
+    if (compression === undefined) return status.size;
+    return partial || compression === 'lz4' ? undefined : await gzippedBytes(path, status.size);
+  } catch (cause) {
+    if (isMissing(cause)) return 'gone';
+    throw cause instanceof ConfigurationError ? cause : pathFailure('read', path, cause);
+  }
+}
+
+/** A gzip file ends with the count of what is in it, which no segment is too large for. */
+async function gzippedBytes(path: string, size: number): Promise<number> {
+  const bytes = Buffer.alloc(4);
+  await using file = await open(path, 'r');
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, Math.max(0, size - bytes.length));
+  return bytesRead < bytes.length ? 0 : bytes.readUInt32LE(0);
+}
+
+/** The system whose WAL is in a segment; `undefined` when its first page does not say, or cannot be read here. */
+async function systemOf(path: string, compression: WalFileName['compression']): Promise<bigint | undefined> {
+  if (compression === 'lz4') return undefined;
+  const bytes = Buffer.alloc(compression === 'gzip' ? GZIP_HEAD_BYTES : LONG_PAGE_HEADER_BYTES);
+  let head: Buffer;
   try {
     await using file = await open(path, 'r');
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    if (bytesRead < bytes.length) return undefined;
+    head = bytes.subarray(0, bytesRead);
   } catch (cause) {
     throw pathFailure('read', path, cause);
   }
-  const header = parseWalPage(bytes, 0);
+  if (compression === 'gzip') head = gunzipHead(head);
+  if (head.length < LONG_PAGE_HEADER_BYTES) return undefined;
+  const header = parseWalPage(head, 0);
   return typeof header === 'string' ? undefined : header.segment?.systemIdentifier;
+}
+
+/** What the first bytes of a gzip file give; nothing when they are damaged. */
+function gunzipHead(bytes: Buffer): Buffer {
+  try {
+    return gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH });
+  } catch {
+    return Buffer.alloc(0);
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,12 +1,40 @@
-import { parseSegmentName, type WalSegment } from './wal-segment.js';
+import { extname } from 'node:path';
+import { isSegmentName, parseSegmentName, type WalSegment } from './wal-segment.js';
 
 /** Suffix of a segment that is not complete. */
 export const PARTIAL_SUFFIX = '.partial';
 
-/** A file in the folder into which WAL is received. */
-export interface WalFileFound {
+/** Whether and how pg_receivewal compressed a segment, by what its name ends in. */
+const COMPRESSION_BY_SUFFIX = { '.gz': 'gzip', '.lz4': 'lz4' } as const;
+
+/** What the name of a file with WAL says. */
+export interface WalFileName {
+  /** Of the segment. */
   readonly name: string;
-  readonly byteCount: number;
+  readonly compression: 'gzip' | 'lz4' | undefined;
+  readonly partial: boolean;
+}
+
+/** `undefined` for names of other files. */
+export function parseWalFileName(file: string): WalFileName | undefined {
+  const partial = file.endsWith(PARTIAL_SUFFIX);
+  const whole = partial ? file.slice(0, -PARTIAL_SUFFIX.length) : file;
+  const suffix = extname(whole);
+  const compression = isCompressionSuffix(suffix) ? COMPRESSION_BY_SUFFIX[suffix] : undefined;
+  const name = compression === undefined ? whole : whole.slice(0, -suffix.length);
+  return isSegmentName(name) ? { name, compression, partial } : undefined;
+}
+
+function isCompressionSuffix(suffix: string): suffix is keyof typeof COMPRESSION_BY_SUFFIX {
+  return Object.hasOwn(COMPRESSION_BY_SUFFIX, suffix);
+}
+
+/** A file with WAL in the folder into which it is received. */
+export interface WalFileFound extends WalFileName {
+  /** The whole name. */
+  readonly file: string;
+  /** Of its WAL; `undefined`: it would have to be decompressed. */
+  readonly byteCount: number | undefined;
 }
 
 export interface WalStart {
@@ -20,9 +48,8 @@ export interface WalStart {
  */
 export function judgeWalStart(files: readonly WalFileFound[], segmentBytes: number): WalStart | undefined {
   let last: (WalSegment & { readonly partial: boolean }) | undefined;
-  for (const { name, byteCount } of files) {
-    const partial = name.endsWith(PARTIAL_SUFFIX);
-    const segment = parseSegmentName(partial ? name.slice(0, -PARTIAL_SUFFIX.length) : name, segmentBytes);
+  for (const { name, partial, byteCount = segmentBytes } of files) {
+    const segment = parseSegmentName(name, segmentBytes);
     if (segment === undefined || (!partial && byteCount !== segmentBytes)) continue;
     if (last === undefined || isLater(segment, partial, last)) last = { ...segment, partial };
   }

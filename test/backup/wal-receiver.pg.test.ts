@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { verifyWalRange } from '../../src/backup/verify-wal.js';
 import { WalReceiver } from '../../src/backup/wal-receiver.js';
 import { WalDirectory } from '../../src/backup/wal-source.js';
@@ -182,14 +183,14 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     await sql(server(), "SELECT pg_drop_replication_slot('kept')");
   });
 
-  test('a folder that cannot be written to is an error that names it', async (t) => {
+  test('a folder that is not there, or has no place for a segment', async (t) => {
     const directory = await temporaryFolder(t);
     const endLsn = await walEnd(server());
     await mkdir(join(directory, `${segmentFileName(endLsn)}.partial`));
     const receiver = new WalReceiver({ connection: connection(), directory, startLsn: endLsn, endLsn });
     await assert.rejects(receiver.run(), (error) => {
-      assert.ok(error instanceof BackupError, String(error));
-      assert.match(error.message, /cannot read .*\.partial: EISDIR/);
+      assert.ok(error instanceof ConfigurationError && error.option === 'directory', String(error));
+      assert.match(error.message, /\.partial in .* is a folder, but has the name of a WAL segment$/);
       return true;
     });
     const nowhere = new WalReceiver({ connection: connection(), directory: join(directory, 'nowhere') });
@@ -215,6 +216,33 @@ describe(`WAL of PostgreSQL ${PG_MAJOR}`, () => {
     });
     assert.deepEqual(await readdir(directory), [name]);
     assert.deepEqual(await readFile(join(directory, name)), segment);
+  });
+
+  test('segments that pg_receivewal compressed are gone on behind, and links to nothing are none', async (t) => {
+    const directory = await temporaryFolder(t);
+    const startLsn = await walEnd(server());
+    const endLsn = await writeSegments(server());
+    const options = { connection: connection(), directory, startLsn, endLsn };
+    await new WalReceiver(options).run();
+    const complete = (await readdir(directory)).filter((name) => !name.endsWith('.partial')).sort();
+    assert.ok(complete.length >= 3);
+    for (const name of complete) {
+      const bytes = await readFile(join(directory, name));
+      await writeFile(join(directory, `${name}.gz`), gzipSync(bytes, { level: 1 }));
+      await rm(join(directory, name));
+    }
+    await rm(join(directory, `${segmentFileName(endLsn)}.partial`));
+    await symlink(join(directory, 'nothing'), join(directory, '0000000100000000000000FF'));
+    const more = await writeSegments(server());
+    await new WalReceiver({ connection: connection(), directory, endLsn: more }).run();
+    const received = (await readdir(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name)).sort();
+    assert.equal(received[0], segmentFileName(endLsn));
+    const last = `${complete.at(-1)}.gz`;
+    const other = gunzipSync(await readFile(join(directory, last)));
+    other.writeBigUInt64LE(other.readBigUInt64LE(24) + 1n, 24);
+    await writeFile(join(directory, last), gzipSync(other, { level: 1 }));
+    for (const name of await readdir(directory)) if (name !== last) await rm(join(directory, name));
+    await assert.rejects(new WalReceiver(options).run(), /is WAL of another system/);
   });
 
   test('a server that says nothing is lost in time', async (t) => {

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeWalStart, type WalFileFound } from '../../src/backup/wal-resume.js';
+import { judgeWalStart, parseWalFileName, type WalFileFound } from '../../src/backup/wal-resume.js';
 import { parseSegmentName, parseSegmentSize, segmentName, segmentStart } from '../../src/backup/wal-segment.js';
 import { ProtocolError } from '../../src/errors.js';
 import fc from '../support/properties.js';
 
 const BYTES = 16 * 1024 * 1024;
 
-function found(...names: readonly string[]): WalFileFound[] {
-  return names.map((name) => ({ name, byteCount: BYTES }));
+function found(...files: readonly string[]): WalFileFound[] {
+  return files.flatMap((file) => {
+    const named = parseWalFileName(file);
+    return named === undefined ? [] : [{ ...named, file, byteCount: named.compression === 'lz4' ? undefined : BYTES }];
+  });
 }
 
 test('names of segments and their positions are each other’s', () => {
@@ -38,7 +41,7 @@ test('the size of segments is read as the server shows it', () => {
 });
 
 test('an empty folder says nothing', () => {
-  assert.equal(judgeWalStart(found('00000002.history', 'notes', '000000010000000000000001.gz'), BYTES), undefined);
+  assert.equal(judgeWalStart(found('00000002.history', 'notes', '000000010000000000000001.zst'), BYTES), undefined);
 });
 
 test('goes on after the last complete segment', () => {
@@ -62,5 +65,23 @@ test('a complete segment is worth more than a rest of it', () => {
 });
 
 test('a segment of another size is none', () => {
-  assert.equal(judgeWalStart([{ name: '000000010000000000000003', byteCount: 8192 }], BYTES), undefined);
+  const files = found('000000010000000000000003', '000000010000000000000004.gz');
+  assert.equal(
+    judgeWalStart(
+      files.map((one) => ({ ...one, byteCount: 8192 })),
+      BYTES,
+    ),
+    undefined,
+  );
+});
+
+test('segments that pg_receivewal compressed are segments', () => {
+  for (const suffix of ['.gz', '.lz4']) {
+    const complete = found('000000010000000000000002', `000000010000000000000003${suffix}`);
+    assert.deepEqual(judgeWalStart(complete, BYTES), { timeline: 1, startLsn: 0x400_0000n });
+    const partial = found(...complete.map(({ file }) => file), `000000010000000000000004${suffix}.partial`);
+    assert.deepEqual(judgeWalStart(partial, BYTES), { timeline: 1, startLsn: 0x400_0000n });
+    const both = found('000000010000000000000004.partial', ...partial.map(({ file }) => file));
+    assert.deepEqual(judgeWalStart(both, BYTES), { timeline: 1, startLsn: 0x400_0000n });
+  }
 });
