@@ -29,8 +29,8 @@ export interface BackupLayout {
   readonly systemIdentifier: bigint;
   /** Of the archives, by whom it says. */
   readonly compression: ResolvedCompression | undefined;
-  /** The manifest that is to be made here, and the timeline of the backup; `undefined`: one comes. */
-  readonly generatedManifest: { readonly version: 1 | 2; readonly timeline: number } | undefined;
+  /** Version of the manifest that is to be made here; `undefined`: one comes. */
+  readonly generatedManifest: 1 | 2 | undefined;
   /** Size of the WAL segments that must come in the archives; `undefined`: none do. */
   readonly walSegmentBytes: number | undefined;
   /** In plain format, absolute paths of folders that were made beforehand, for WAL that comes beside the archives. */
@@ -43,7 +43,10 @@ export interface BackupLayout {
 /** WAL positions between which the backup was taken. */
 export interface BackupPositions {
   readonly startLsn: bigint;
+  readonly startTimeline: number;
   readonly endLsn: bigint;
+  /** Another one when a standby went on to it meanwhile. */
+  readonly endTimeline: number;
 }
 
 /** What was written. */

@@ -95,7 +95,7 @@ export class BackupRun {
       prepare: (found) => {
         tablespaces = found;
         if (options.target !== undefined) return undefined;
-        layout = this.#layout(tablespaces, server, transfer.start?.timeline ?? 0);
+        layout = this.#layout(tablespaces, server);
         this.#claim(layout, directories);
         return layout;
       },
@@ -118,7 +118,12 @@ export class BackupRun {
       if (start === undefined || end === undefined || !isWhole) {
         throw new ProtocolError('the server ended the backup before it was complete', { offset: 0 });
       }
-      const positions = { startLsn: start.lsn, endLsn: end.lsn };
+      const positions = {
+        startLsn: start.lsn,
+        startTimeline: start.timeline,
+        endLsn: end.lsn,
+        endTimeline: end.timeline,
+      };
       if (options.manifest === 'no') checkTimeline(start.timeline, end.timeline);
       let description: BackupDescription;
       if (thread === undefined || layout === undefined) {
@@ -138,7 +143,8 @@ export class BackupRun {
         ...description,
         systemId: server.systemId,
         serverVersion: server.version,
-        ...positions,
+        startLsn: start.lsn,
+        endLsn: end.lsn,
         timeline: end.timeline,
         durationMs: performance.now() - startedAt,
       };
@@ -213,11 +219,10 @@ export class BackupRun {
     );
   }
 
-  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer, timeline: number): BackupLayout {
+  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): BackupLayout {
     const { directory, format, walMethod, slot, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
       this.#options;
     const slotName = slot.kind === 'named' ? slot.name : undefined;
-    const version = server.version >= 170_000 ? 2 : 1;
     return {
       directory,
       format,
@@ -225,7 +230,7 @@ export class BackupRun {
       hasTrailer: server.version >= 150_000,
       groupAccess: server.groupAccess,
       manifestAlgorithm: manifestChecksums,
-      generatedManifest: manifest === 'no' ? { version, timeline } : undefined,
+      generatedManifest: manifest !== 'no' ? undefined : server.version >= 170_000 ? 2 : 1,
       compression: this.#options.compression,
       systemIdentifier: BigInt(server.systemId),
       walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,

@@ -107,11 +107,12 @@ export class BackupWriter {
   #generateManifest(positions: BackupPositions): void {
     const { generatedManifest, manifestAlgorithm: algorithm, systemIdentifier } = this.#layout;
     if (generatedManifest === undefined) return;
-    const { version, timeline } = generatedManifest;
+    const { startLsn, endLsn, startTimeline: timeline } = positions;
     const file = new NewFile(this.#manifestPath, modesOf(this.#layout).file, this.#manifestPath);
-    const walRanges = [{ ...positions, timeline }];
+    const walRanges = [{ timeline, startLsn, endLsn }];
     const files = listedFiles(this.#received.files);
-    for (const piece of formatManifest({ version, systemIdentifier, algorithm, files, walRanges })) file.write(piece);
+    for (const piece of formatManifest({ version: generatedManifest, systemIdentifier, algorithm, files, walRanges }))
+      file.write(piece);
     this.#manifestFile = file;
   }
 

@@ -1,7 +1,7 @@
 import { ManifestMismatchError } from '../errors.js';
 import { Lsn } from '../lsn.js';
 import type { BackupPositions } from './backup-layout.js';
-import { type ManifestFile, type ManifestOrigin, scanManifest, showPath } from './manifest.js';
+import { type ManifestFile, type ManifestOrigin, type ManifestWalRange, scanManifest, showPath } from './manifest.js';
 
 /** A file that was received. */
 export interface ReceivedFile {
@@ -16,6 +16,8 @@ export interface ReceivedFile {
 
 /** WAL is in no manifest: it is proved by its own checksums. */
 const UNLISTED = /^pg_wal\//;
+/** Of a manifest, in a message. */
+const MAX_SHOWN_RANGES = 4;
 
 /**
  * A difference between what the server's manifest says that it sent and what came, or `undefined`. `received` is keyed by
@@ -70,19 +72,24 @@ export function compareOrigin(
   return compareWalRanges(origin, positions);
 }
 
+/** One range for each timeline, each from where the one before was left, over all that the backup needs. */
 function compareWalRanges(
   { walRanges }: ManifestOrigin,
-  positions: BackupPositions,
+  { startLsn, startTimeline, endLsn, endTimeline }: BackupPositions,
 ): ManifestMismatchError | undefined {
-  const start = walRanges.map(({ startLsn }) => startLsn).sort(Lsn.compare)[0] ?? 0n;
-  const end =
-    walRanges
-      .map(({ endLsn }) => endLsn)
-      .sort(Lsn.compare)
-      .at(-1) ?? 0n;
-  if (start === positions.startLsn && end === positions.endLsn) return undefined;
-  const shown = (from: bigint, to: bigint) => `${Lsn.format(from)} to ${Lsn.format(to)}`;
-  return mismatch('WAL-Ranges', 'other WAL', shown(start, end), shown(positions.startLsn, positions.endLsn));
+  const ranges = walRanges.toSorted((a, b) => a.timeline - b.timeline);
+  const [first, last] = [ranges[0], ranges.at(-1)];
+  const isChain = ranges.every((range, index) => {
+    const before = ranges[index - 1];
+    return before === undefined || (before.timeline < range.timeline && before.endLsn === range.startLsn);
+  });
+  const begins = first?.timeline === startTimeline && first.startLsn === startLsn;
+  if (isChain && begins && last?.timeline === endTimeline && last.endLsn === endLsn) return undefined;
+  const shown = ({ timeline, ...range }: ManifestWalRange) =>
+    `${Lsn.format(range.startLsn)} to ${Lsn.format(range.endLsn)} on timeline ${timeline}`;
+  const listed = ranges.slice(0, MAX_SHOWN_RANGES).map(shown).join(', ') || 'none';
+  const needed = `${Lsn.format(startLsn)} on timeline ${startTimeline} to ${Lsn.format(endLsn)} on timeline ${endTimeline}`;
+  return mismatch('WAL-Ranges', 'other WAL', listed, needed);
 }
 
 function mismatch(path: string, what: string, expected: string, actual: string): ManifestMismatchError {

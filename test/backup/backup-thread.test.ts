@@ -9,7 +9,7 @@ import { SlabPool } from '../../src/connection/slab.js';
 import { BackupError } from '../../src/errors.js';
 import { TAR_END, tarMember } from '../../src/testing/tar-archive.js';
 
-const NO_POSITIONS = { startLsn: 0n, endLsn: 0n };
+const NO_POSITIONS = { startLsn: 0n, startTimeline: 1, endLsn: 0n, endTimeline: 1 };
 
 class Handler {
   readonly pressure: boolean[] = [];
@@ -37,7 +37,7 @@ async function start(t: TestContext, change: Partial<BackupLayout> = {}) {
     hasTrailer: true,
     groupAccess: false,
     manifestAlgorithm: 'NONE',
-    generatedManifest: { version: 2, timeline: 1 },
+    generatedManifest: 2,
     compression: undefined,
     systemIdentifier: 1n,
     walSegmentBytes: undefined,

@@ -386,6 +386,32 @@ suite('what fails leaves nothing behind', () => {
     await assertFails(await attempt(t, wholeBackup({ manifest: other })), ManifestMismatchError);
   });
 
+  const LSNS = ['0/200028', '0/200080', '0/200120'] as const;
+  const range = (timeline: number, start: number, end: number) =>
+    `{ "Timeline": ${timeline}, "Start-LSN": "${LSNS[start]}", "End-LSN": "${LSNS[end]}" }`;
+  const withRanges = (...ranges: readonly string[]) => {
+    const body = manifestOf([BASE])
+      .toString()
+      .replace(range(1, 0, 2), ranges.join(',\n'));
+    return wholeBackup({ manifest: sealManifest(body.slice(0, body.indexOf('"Manifest-Checksum"'))) });
+  };
+  const RANGES: Readonly<Record<string, readonly string[]>> = {
+    none: [],
+    'on another timeline': [range(9, 0, 2)],
+    'with a hole': [range(1, 0, 1).replace('80"', '70"'), range(2, 1, 2)],
+    'twice on one timeline': [range(1, 0, 1), range(1, 1, 2)],
+    'the same on two timelines': [range(1, 0, 2), range(7, 0, 2)],
+    'that ends on another timeline': [range(1, 0, 1), range(2, 1, 2)],
+    'that ends early': [range(1, 0, 1)],
+    'that begins late': [range(1, 1, 2)],
+  };
+  for (const [what, ranges] of Object.entries(RANGES)) {
+    test(`a manifest of WAL ${what}`, async (t) => {
+      const error = await assertFails(await attempt(t, withRanges(...ranges)), ManifestMismatchError);
+      assert.ok(error instanceof ManifestMismatchError && error.path === 'WAL-Ranges', error.message);
+    });
+  }
+
   test('WAL that is cut short or missing, which no manifest lists', async (t) => {
     const wal = BASE_ENTRIES.filter(({ name }) => name.startsWith('pg_wal/'));
     const others = BASE_ENTRIES.filter((entry) => !wal.includes(entry));

@@ -7,7 +7,8 @@ const MIB = 1024 ** 2;
 test('every segment must be there and whole', () => {
   const check = (names: readonly string[], startLsn: bigint, endLsn: bigint, size = 16 * MIB) => {
     const received = new Map(names.map((name) => [`pg_wal/${name}`, { size, checksum: '' }]));
-    return findMissingWal(received, 16 * MIB, { startLsn, endLsn })?.message.match(/[0-9A-F]{16}/)?.[0];
+    const positions = { startLsn, startTimeline: 1, endLsn, endTimeline: 1 };
+    return findMissingWal(received, 16 * MIB, positions)?.message.match(/[0-9A-F]{16}/)?.[0];
   };
   const two = ['0000000100000000000000FF', '000000020000000100000000'];
   assert.equal(check(two, 0xff00_0028n, 0x1_0000_0100n), undefined, 'over the border of 4 GiB, and timelines');
