@@ -135,8 +135,8 @@ export class BackupRun {
         await transfer.unlessThreadFails(wal?.finish(positions) ?? Promise.resolve(), signal);
         this.#emitProgress(transfer);
         const summary = await transfer.unlessThreadFails(thread.finish(positions, corruption === undefined), signal);
-        isDone = true;
         if (corruption !== undefined) throw new PagesCorrupted(options.directory, corruption);
+        isDone = true;
         description = describeWritten(layout, summary);
       }
       return {

@@ -100,6 +100,7 @@ test('damaged pages: the server says so at the very end, and the files stay', as
     connection: server.connectionString(),
     directory: restored.dataDirectory,
     checkpoint: 'fast',
+    slot: { name: 'for_nobody', create: 'always' },
   });
   const notices: string[] = [];
   backup.on('notice', ({ message }) => notices.push(message));
@@ -111,4 +112,5 @@ test('damaged pages: the server says so at the very end, and the files stay', as
   const names = await readdir(restored.dataDirectory);
   assert.ok(names.includes('backup_manifest.tmp') && !names.includes('backup_manifest'));
   assert.ok((await stat(join(restored.dataDirectory, path))).size > 8192);
+  assert.deepEqual(await sql(server, 'SELECT slot_name FROM pg_replication_slots'), []);
 });
