@@ -1,6 +1,7 @@
 import { isAbsolute, resolve as resolvePath } from 'node:path';
 import { resolveConnectionConfig } from '../connection/connection-config.js';
 import type { ConnectionConfig, ConnectionInput } from '../connection/connection-options.js';
+import { type ConnectionSettings, collectSettings } from '../connection/connection-settings.js';
 import { flag, integer, MAX_TIMER_MS, oneOf, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { MAX_BACKUP_RATE_KB, MIN_BACKUP_RATE_KB } from '../protocol/base-backup-command.js';
 import { checkSlotName } from '../protocol/quoting.js';
@@ -85,7 +86,7 @@ export interface BaseBackupOptions {
    */
   readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
   /**
-   * Make the backup a standby of the server: standby.signal, primary_conninfo, password included, and primary_slot_name
+   * Make the backup a standby of the server: standby.signal, primary_conninfo with what was given of `connection`, password included, and primary_slot_name
    * where `slot` names one. In tar format they are in `base.tar`.
    */
   readonly writeRecoveryConf?: boolean;
@@ -126,7 +127,8 @@ export interface ResolvedBackupOptions {
   readonly manifestChecksums: ManifestChecksumAlgorithm;
   readonly verifyChecksums: boolean;
   readonly tablespaceMapping: ReadonlyMap<string, string> | 'server-paths';
-  readonly writeRecoveryConf: boolean;
+  /** The settings of the connection as they were given, for a standby; `undefined`: it is to be none. */
+  readonly recovery: ConnectionSettings['settings'] | undefined;
   readonly sync: boolean;
   readonly keepOnError: boolean;
   readonly idleTimeoutMs: number;
@@ -207,7 +209,7 @@ export function resolveBackupOptions(options: BaseBackupOptions): ResolvedBackup
     ),
     verifyChecksums: options.verifyChecksums === undefined || flag(options.verifyChecksums, 'verifyChecksums'),
     tablespaceMapping: mappingFrom(options.tablespaceMapping),
-    writeRecoveryConf,
+    recovery: writeRecoveryConf ? collectSettings(options.connection, process.env).settings : undefined,
     sync: options.sync === undefined || flag(options.sync, 'sync'),
     keepOnError: flag(options.keepOnError, 'keepOnError'),
     idleTimeoutMs: integer(options.idleTimeoutMs, 'idleTimeoutMs', 10, MAX_TIMER_MS, DEFAULT_IDLE_TIMEOUT_MS),

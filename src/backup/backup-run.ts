@@ -219,8 +219,8 @@ export class BackupRun {
     );
   }
 
-  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): BackupLayout {
-    const { directory, format, walMethod, slot, manifest, manifestChecksums, writeRecoveryConf, connection, sync } =
+  #layout(tablespaces: readonly BackupTablespace[], server: SourceServer): Omit<BackupLayout, 'parents'> {
+    const { directory, format, walMethod, slot, manifest, manifestChecksums, recovery, connection, sync } =
       this.#options;
     const slotName = slot.kind === 'named' ? slot.name : undefined;
     return {
@@ -235,7 +235,7 @@ export class BackupRun {
       systemIdentifier: BigInt(server.systemId),
       walSegmentBytes: walMethod === 'fetch' ? server.walSegmentBytes : undefined,
       walFolders: walMethod === 'stream' && format === 'plain' ? walFoldersOf(directory) : [],
-      recoveryLines: writeRecoveryConf ? recoveryLines(connection, slotName) : undefined,
+      recoveryLines: recovery && recoveryLines(connection, recovery, slotName, server.version),
       sync,
     };
   }

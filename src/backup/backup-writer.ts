@@ -120,13 +120,22 @@ export class BackupWriter {
   #configureRecovery(): void {
     const { recoveryLines, directory, format, sync } = this.#layout;
     if (recoveryLines === undefined || format === 'tar') return;
-    const configuration = join(directory, RECOVERY_CONFIGURATION);
-    appendToFile(configuration, recoveryLines);
-    if (sync) syncPath(configuration, configuration, 'file');
+    if (this.#received.files.has(RECOVERY_CONFIGURATION)) {
+      const configuration = join(directory, RECOVERY_CONFIGURATION);
+      appendToFile(configuration, recoveryLines);
+      if (sync) syncPath(configuration, configuration, 'file');
+    } else {
+      this.#writeNew(RECOVERY_CONFIGURATION, recoveryLines);
+    }
     // A standby sends its own.
-    if (this.#received.files.has(STANDBY_SIGNAL)) return;
-    const signal = join(directory, STANDBY_SIGNAL);
-    new NewFile(signal, modesOf(this.#layout).file, signal).close(sync);
+    if (!this.#received.files.has(STANDBY_SIGNAL)) this.#writeNew(STANDBY_SIGNAL, '');
+  }
+
+  #writeNew(name: string, content: string): void {
+    const path = join(this.#layout.directory, name);
+    const file = new NewFile(path, modesOf(this.#layout).file, path);
+    file.write(Buffer.from(content));
+    file.close(this.#layout.sync);
   }
 }
 
