@@ -17,6 +17,8 @@ export interface ArchiveTarget {
 export interface BackupLayout {
   /** Absolute path; exists and is empty, and so are the folders of the archives. */
   readonly directory: string;
+  /** Folders in which those of the backup were made. */
+  readonly parents: readonly string[];
   readonly format: 'plain' | 'tar';
   /** In the order in which they come. */
   readonly archives: readonly ArchiveTarget[];

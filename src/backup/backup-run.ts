@@ -95,8 +95,9 @@ export class BackupRun {
       prepare: (found) => {
         tablespaces = found;
         if (options.target !== undefined) return undefined;
-        layout = this.#layout(tablespaces, server);
-        this.#claim(layout, directories);
+        const planned = this.#layout(tablespaces, server);
+        this.#claim(planned, directories);
+        layout = { ...planned, parents: directories.parents };
         return layout;
       },
       beforeArchives: async (start) => {
@@ -256,11 +257,11 @@ export class BackupRun {
     return { name, oid, linkedFrom: location, directory: mapped };
   }
 
-  #claim(layout: BackupLayout, directories: TargetDirectories): void {
+  #claim(layout: Omit<BackupLayout, 'parents'>, directories: TargetDirectories): void {
     const mode = layout.groupAccess ? 0o750 : 0o700;
-    directories.claim(layout.directory, mode, 'directory');
+    directories.claim(layout.directory, mode, 'directory', layout.format === 'plain');
     for (const { linkedFrom, directory } of layout.archives) {
-      if (linkedFrom !== undefined) directories.claim(directory, mode, 'tablespaceMapping');
+      if (linkedFrom !== undefined) directories.claim(directory, mode, 'tablespaceMapping', true);
     }
     // WAL comes from the beginning, the folders of the data directory at the end.
     for (const folder of layout.walFolders) makeDirectory(folder, mode, folder);

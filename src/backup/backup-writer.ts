@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { BackupError } from '../errors.js';
 import { type ArchiveSink, ReceivedFiles } from './archive-sinks.js';
 import { type BackupLayout, type BackupPositions, type BackupSummary, modesOf } from './backup-layout.js';
@@ -66,14 +66,12 @@ export class BackupWriter {
     this.#configureRecovery();
     await this.#sink.finish();
     this.#generateManifest(positions);
+    if (layout.sync) for (const folder of layout.parents) syncPath(folder, folder, 'directory');
     if (this.#manifestFile !== undefined) {
       this.#manifestFile.close(layout.sync);
       if (prove) renameFile(this.#manifestPath, join(layout.directory, MANIFEST_NAME));
     }
-    if (layout.sync) {
-      syncPath(layout.directory, layout.directory, 'directory');
-      syncPath(dirname(layout.directory), dirname(layout.directory), 'directory');
-    }
+    if (layout.sync) syncPath(layout.directory, layout.directory, 'directory');
     if (!looksInto(layout)) return { fileCount: undefined, byteCount: undefined, verified };
     let byteCount = 0;
     for (const { size } of this.#received.files.values()) byteCount += size;

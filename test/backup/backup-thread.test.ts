@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
@@ -32,6 +32,7 @@ async function start(t: TestContext, change: Partial<BackupLayout> = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'backup-'));
   const layout: BackupLayout = {
     directory,
+    parents: [],
     format: 'plain',
     archives: [{ name: 'base.tar', oid: undefined, linkedFrom: undefined, directory }],
     hasTrailer: true,
@@ -91,6 +92,24 @@ suite('the thread of a backup', () => {
     assert.ok(error instanceof BackupError);
     assert.equal(error.path, join(directory, 'nowhere/file'));
     assert.equal((error.cause as NodeJS.ErrnoException).code, 'ENOENT');
+  });
+
+  test('folders in which others were made survive a crash before the manifest gets its name', async (t) => {
+    const finish = async (change: Partial<BackupLayout>) => {
+      const { thread, handler, directory } = await start(t, change);
+      thread.beginArchive(0);
+      const slab = new SlabPool().acquire();
+      TAR_END.copy(slab.bytes);
+      thread.push(slab, 0, TAR_END.length);
+      const finished = thread.finish(NO_POSITIONS, true).then(() => undefined);
+      const error = await Promise.race([finished, handler.failure.then(() => handler.failures[0])]);
+      return { error, names: await readdir(directory) };
+    };
+    const synced = await finish({ sync: true, parents: [tmpdir()] });
+    assert.deepEqual([synced.error, synced.names], [undefined, ['backup_manifest']]);
+    const failed = await finish({ sync: true, parents: [tmpdir(), '/nowhere/at/all'] });
+    assert.match(String(failed.error), /cannot sync \/nowhere\/at\/all: ENOENT/);
+    assert.deepEqual(failed.names, ['backup_manifest.tmp']);
   });
 
   test('one that throws is a failure, once', async (t) => {

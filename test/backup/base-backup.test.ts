@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
@@ -233,6 +233,12 @@ suite('tablespaces', () => {
       tablespaceMapping: { '/srv/one': join(root, 'new/data/one') },
     }));
     await assertFails(inside, ConfigurationError);
+    const linked = await attempt(t, wholeBackup(LINKED), (root) => ({
+      tablespaceMapping: { '/srv/one': join(root, 'way/data/one') },
+    }));
+    await symlink('new', join(linked.root, 'way'));
+    await assert.rejects(linked.backup.run(), /lie in each other/);
+    assert.deepEqual(await readdir(linked.root), ['way']);
     const { backup, root, directory } = await attempt(t, wholeBackup(LINKED), mapped);
     await mkdir(join(root, 'one'));
     await writeFile(join(root, 'one/precious'), 'mine');
@@ -312,6 +318,14 @@ suite('a backup in tar format', () => {
         if (unchanged) assert.equal(tar(directory, '-xO', name), content, name);
       }
     }
+  });
+
+  test('an empty folder keeps its mode', async (t) => {
+    const { backup, directory } = await attempt(t, wholeBackup(), { format: 'tar' });
+    await mkdir(directory, { recursive: true });
+    await chmod(directory, 0o755);
+    await backup.run();
+    assert.equal((await stat(directory)).mode & 0o777, 0o755);
   });
 
   test('a link, which nobody asked for', async (t) => {
@@ -484,8 +498,10 @@ suite('what fails leaves nothing behind', () => {
       directory: join(inside, 'mine'),
     }));
     await mkdir(join(root, 'mine'));
+    await chmod(join(root, 'mine'), 0o755);
     await assert.rejects(backup.run(), BackupError);
     assert.deepEqual(await readdir(root, { recursive: true }), ['mine']);
+    assert.equal((await stat(join(root, 'mine'))).mode & 0o777, 0o755);
   });
 });
 
