@@ -9,6 +9,7 @@ import { type BackupCompression, type ResolvedCompression, resolveCompression } 
 import { type BackupTarget, parseTarget } from './backup-target.js';
 import { checkCompression } from './compression-rules.js';
 import type { ManifestChecksumAlgorithm } from './manifest-checksum.js';
+import { serverPath } from './tablespace.js';
 
 /** How the WAL of a backup comes: see {@link BaseBackupOptions.walMethod}. */
 export type WalMethod = 'stream' | 'fetch' | 'none';
@@ -234,14 +235,15 @@ function mappingFrom(mapping: BaseBackupOptions['tablespaceMapping']): ReadonlyM
   if (mapping !== undefined && (typeof mapping !== 'object' || mapping === null)) {
     throw wrong('tablespaceMapping', "must be an object from paths to paths, or 'server-paths'");
   }
-  return new Map(
-    Object.entries(mapping ?? {}).map(([from, to]) => {
-      const option = `tablespaceMapping[${JSON.stringify(from)}]`;
-      // What a link says must hold wherever the server is started from.
-      if (typeof to !== 'string' || !isAbsolute(to)) throw wrong(option, 'must be an absolute path');
-      return [from, pathFrom(to, option)];
-    }),
-  );
+  const places = new Map<string, string>();
+  for (const [from, to] of Object.entries(mapping ?? {})) {
+    const option = `tablespaceMapping[${JSON.stringify(from)}]`;
+    // What a link says must hold wherever the server is started from.
+    if (typeof to !== 'string' || !isAbsolute(to)) throw wrong(option, 'must be an absolute path');
+    if (places.has(serverPath(from))) throw wrong(option, 'is a path that another key names too');
+    places.set(serverPath(from), pathFrom(to, option));
+  }
+  return places;
 }
 
 /** Options that say how a backup is written here. */

@@ -16,7 +16,7 @@ import { makeDirectory } from './durable-file.js';
 import { checkIncremental, manifestPieces, readManifestSystem } from './incremental-manifest.js';
 import { MANIFEST_NAME, UNPROVED_MANIFEST_NAME } from './manifest-name.js';
 import { recoveryLines } from './recovery-configuration.js';
-import { archiveName, type BackupTablespace, isInPlace } from './tablespace.js';
+import { archiveName, type BackupTablespace, isInPlace, serverPath } from './tablespace.js';
 import { checkVacant, TargetDirectories } from './target-directories.js';
 import { WalArchiveStore } from './wal-archive-store.js';
 import { WalFolderStore, walFoldersOf } from './wal-folder-store.js';
@@ -247,7 +247,7 @@ export class BackupRun {
     const name = archiveName(tablespace);
     if (oid === undefined || format === 'tar') return { name, oid, linkedFrom: undefined, directory };
     if (isInPlace(tablespace)) return { name, oid, linkedFrom: undefined, directory: join(directory, location) };
-    const mapped = tablespaceMapping === 'server-paths' ? location : tablespaceMapping.get(location);
+    const mapped = tablespaceMapping === 'server-paths' ? location : tablespaceMapping.get(serverPath(location));
     if (mapped === undefined || !isAbsolute(mapped)) {
       throw new ConfigurationError(
         `the server has a tablespace in ${location}: tablespaceMapping must say where it goes, or 'server-paths'`,

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { QueryResult } from '../connection/query-result.js';
 import { ProtocolError } from '../errors.js';
 
@@ -37,6 +38,11 @@ export function parseTablespaces({ rows }: QueryResult): BackupTablespace[] {
 /** Whether a tablespace lies in the data directory itself (allow_in_place_tablespaces). */
 export function isInPlace({ oid, location }: BackupTablespace): boolean {
   return oid !== undefined && location === `pg_tblspc/${oid}`;
+}
+
+/** A path on the server, in the one way to write it: without `//` and without a slash at its end. */
+export function serverPath(path: string): string {
+  return posix.normalize(path).replace(/(?<=.)\/$/, '');
 }
 
 /** Name of the archive that the server makes of it. */

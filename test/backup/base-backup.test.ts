@@ -206,6 +206,15 @@ suite('tablespaces', () => {
     assert.equal(await readlink(join(directory, 'pg_tblspc/16385')), join(root, 'one'));
   });
 
+  test('mapped by another way to write their path; one that is named twice is refused', async (t) => {
+    const options = (root: string) => ({ tablespaceMapping: { '/srv//one/': join(root, 'one') } });
+    const { backup, root } = await attempt(t, wholeBackup(LINKED), options);
+    await backup.run();
+    assert.equal(await readFile(join(root, 'one/PG_18_1/5'), 'utf8'), 'table');
+    const twice = { '/srv/one': '/a', '/srv/one/': '/b' };
+    await assert.rejects(attempt(t, wholeBackup(LINKED), { tablespaceMapping: twice }), ConfigurationError);
+  });
+
   test('in the data directory itself', async (t) => {
     const inPlace = { ...ONE, location: 'pg_tblspc/16385' };
     const folder = { name: 'pg_tblspc/16385/', type: '5' };
