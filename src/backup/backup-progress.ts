@@ -6,7 +6,7 @@ export interface BackupProgress {
   readonly receivedBytes: number;
   /** The server's estimate, or what came where that is more; `undefined` if the server was not asked. */
   readonly expectedBytes: number | undefined;
-  /** What is coming: name of an archive, `backup_manifest`, or `undefined` before the first. */
+  /** What is coming: name of an archive, `backup_manifest`, or `undefined` before the first and behind the last. */
   readonly archive: string | undefined;
   /** In the order in which they come; the data directory, which has no `oid`, is the last. */
   readonly tablespaces: readonly TablespaceProgress[];
@@ -63,6 +63,11 @@ export class ProgressMeter {
   beginManifest(): void {
     this.#current = this.#tablespaces.length;
     this.#manifestBegun = true;
+  }
+
+  /** Everything has come. */
+  end(): void {
+    this.#current = this.#tablespaces.length;
   }
 
   add(byteCount: number, nowMs: number): void {

@@ -109,6 +109,7 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
       this.#reader?.expectEnd();
       this.#thread?.flush();
       this.#end = end;
+      this.#meter?.end();
     } else if (result.rows.length > 0 || this.#completed) {
       throw misplaced('a result too many');
     } else {
