@@ -96,8 +96,8 @@ export interface BaseBackupOptions {
   /** Leave what was written when the backup fails; it has no manifest then. */
   readonly keepOnError?: boolean;
   /**
-   * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. With `walMethod: 'none'` a server that
-   * archives sends nothing while it waits for its archiver: allow for that.
+   * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. How long a
+   * server waits for its archiver with `walMethod: 'none'`, when it has sent everything, does not count.
    */
   readonly idleTimeoutMs?: number;
   /** Aborting ends the backup with the signal's reason. */

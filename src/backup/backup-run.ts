@@ -91,6 +91,7 @@ export class BackupRun {
     const transfer = new BackupTransfer({
       serverVersion: server.version,
       manifest: options.manifest !== 'no',
+      waitsForArchiver: options.walMethod === 'none',
       suffix: compression?.location === 'server' ? COMPRESSION_SUFFIXES[compression.method] : '',
       prepare: (found) => {
         tablespaces = found;

@@ -21,6 +21,8 @@ export interface BackupTransferOptions {
   readonly serverVersion: number;
   /** Whether a manifest was asked for. */
   readonly manifest: boolean;
+  /** Whether the server waits, when it has sent all archives, until its WAL is archived. */
+  readonly waitsForArchiver: boolean;
   /** What the server adds to the names of archives that it compresses; empty when it does not. */
   readonly suffix: string;
   /**
@@ -51,6 +53,9 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
   #meter: ProgressMeter | undefined;
   /** Bytes that the server says it has read, where it is the one to ask. */
   #serverCount: number | undefined;
+  #archive = -1;
+  /** Nothing of the archive may be left to come. */
+  #archiveMayBeOver = false;
   readonly #holds = new Set<Hold>();
   #failure: Error | undefined;
   #onFailure: ((error: Error) => void) | undefined;
@@ -127,7 +132,9 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
     this.#reader?.onCopyData(slab.bytes, start, end);
   }
 
-  onCopyDone(): void {}
+  onCopyDone(): void {
+    this.#archiveMayBeOver = true;
+  }
 
   onReadEnd(): void {
     this.#options.onProgress();
@@ -141,19 +148,31 @@ export class BackupTransfer implements CopyOutHandler, ArchiveHandler, BackupThr
     this.#options.onNotice(notice);
   }
 
+  /** A server that waits for its archiver says so after 5 s, and again after one, two, four ... minutes. */
+  mayBeSilent(): boolean {
+    const isLast = this.#archive + 1 === this.#tablespaces?.length;
+    return this.#options.waitsForArchiver && isLast && this.#archiveMayBeOver;
+  }
+
   onArchive(index: number): void {
+    this.#archive = index;
+    this.#archiveMayBeOver = false;
     this.#meter?.beginArchive(index);
     this.#thread?.beginArchive(index);
   }
 
   onArchiveData(start: number, end: number): void {
     if (this.#thread === undefined) throw misplaced('bytes of what it should have kept');
+    this.#archiveMayBeOver = false;
     if (this.#serverCount === undefined) this.#meter?.add(end - start, performance.now());
     if (this.#slab !== undefined) this.#thread.push(this.#slab, start, end);
   }
 
-  /** Of archives that it compresses, or keeps, only the server knows how far they are. */
+  /**
+   * Of archives that it compresses, or keeps, only the server knows how far they are. It says so at the end of each too.
+   */
   onDone(byteCount: number): void {
+    this.#archiveMayBeOver = true;
     if (this.#serverCount === undefined || byteCount <= this.#serverCount) return;
     this.#meter?.add(byteCount - this.#serverCount, performance.now());
     this.#serverCount = byteCount;

@@ -27,10 +27,12 @@ export interface CopyOutHandler {
   /** The next messages come in another slab: what still needs this one must hold it now. */
   onSlabEnd(): void;
   onNotice(notice: ServerNotice): void;
+  /** Whether the server may wait for something now, and send nothing for as long as that takes. */
+  mayBeSilent(): boolean;
 }
 
 export interface CopyOutOptions {
-  /** Once a COPY has begun, so long without a byte is an error; the clock stands still while reading is held. */
+  /** Once a COPY has begun, so long without a byte is an error; the clock stands still while reading is held, or the server may be silent. */
   readonly idleTimeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -192,7 +194,7 @@ export class CopyOut implements SlabReaderHandler {
     const { idleTimeoutMs: timeoutMs } = this.#options;
     this.#lastByteAt = performance.now();
     this.#idleTimer ??= setInterval(() => {
-      if (this.#held || performance.now() - this.#lastByteAt < timeoutMs) return;
+      if (this.#held || this.#handler.mayBeSilent() || performance.now() - this.#lastByteAt < timeoutMs) return;
       const message = `${host} sent nothing for ${timeoutMs} ms in the middle of a COPY`;
       this.fail(new TimeoutError(message, { host, phase: 'streaming', timeoutMs }));
     }, timeoutMs / IDLE_CHECKS);

@@ -86,6 +86,16 @@ test('a server whose group may read: so may that of the copy', async (t) => {
   await restored.start();
 });
 
+test('an archiver that is slow is waited for', async (t) => {
+  const server = await withServer(t, { settings: { archive_mode: 'on', archive_command: 'sleep 3' } });
+  const restored = await RestoredServer.prepare(t);
+  const connection = server.connectionString();
+  const options = { connection, checkpoint: 'fast', walMethod: 'none', idleTimeoutMs: 1000 } as const;
+  const { verified, durationMs } = await new BaseBackup({ ...options, directory: restored.dataDirectory }).run();
+  assert.equal(verified, true);
+  assert.ok(durationMs > 2000, `${durationMs} ms: nothing was waited for`);
+});
+
 test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
   const server = await withServer(t, { dataChecksums: true });
   await sql(server, 'CREATE TABLE damaged AS SELECT generate_series(1, 5000) AS n');

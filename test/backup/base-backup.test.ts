@@ -5,6 +5,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BaseBackupOptions } from '../../src/backup/backup-options.js';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import {
@@ -16,6 +17,7 @@ import {
   ServerError,
   TimeoutError,
 } from '../../src/errors.js';
+import { encodeCopyData } from '../../src/protocol/copy-data.js';
 import { errorResponse, noticeResponse } from '../../src/testing/backend-bytes.js';
 import type { BackupStep, BackupSteps, FakeWalSender } from '../../src/testing/index.js';
 import { sealManifest } from '../../src/testing/manifest-bytes.js';
@@ -166,6 +168,45 @@ suite('a backup in plain format', () => {
       configuration,
       /^# auto\nprimary_conninfo = 'user=test .*host=127\.0\.0\.1 port=\d+ sslmode=disable'\n$/,
     );
+  });
+
+  test('a configuration that the server did not send is for nobody else to read', async (t) => {
+    const entries = BASE_ENTRIES.filter(({ name }) => name !== 'postgresql.auto.conf');
+    const answer = wholeBackup({ tablespaces: [{ ...BASE, entries }] });
+    const { backup, directory } = await attempt(t, answer, { writeRecoveryConf: true });
+    await backup.run();
+    assert.equal((await stat(join(directory, 'postgresql.auto.conf'))).mode & 0o777, 0o600);
+  });
+
+  test('the wait for the archiver is no stall, and a stall before it is one', async (t) => {
+    const progress = encodeCopyData(Buffer.from('p\0\0\0\0\0\0\0\0', 'latin1'));
+    const late14 = async function* () {
+      const { start, tablespaces, copies, end, complete } = fakeBackup({ major: 14 });
+      const last = copies.findLastIndex((bytes) => bytes[0] === 0x48); // CopyOutResponse
+      yield* steps(start, tablespaces, ...copies.slice(0, last));
+      await sleep(300);
+      yield* steps(...copies.slice(last), end, complete);
+    };
+    const late18 = async function* () {
+      const { start, tablespaces, copies, end, complete } = fakeBackup();
+      const last = copies.findIndex((bytes) => bytes[5] === 0x6d && bytes.length === 6); // the manifest
+      yield* steps(start, tablespaces, ...copies.slice(0, last), progress);
+      await sleep(300);
+      yield* steps(...copies.slice(last), end, complete);
+    };
+    const options = { walMethod: 'none', idleTimeoutMs: 100 } as const;
+    for (const [answer, version] of [
+      [late14, '14.10'],
+      [late18, '18.4'],
+    ] as const) {
+      const { backup } = await attempt(t, answer, options, version);
+      assert.equal((await backup.run()).verified, true, version);
+    }
+    await assertFails(await attempt(t, late18, { ...options, walMethod: 'fetch' }), TimeoutError);
+    const { start, tablespaces, copies } = fakeBackup();
+    const parts = [start, tablespaces, ...copies.slice(0, 3), progress, ...copies.slice(3, 6)];
+    const stalled = () => [...steps(...parts), { kind: 'stall' } as const];
+    await assertFails(await attempt(t, stalled, options), TimeoutError);
   });
 
   test('what is asked of the server', async (t) => {

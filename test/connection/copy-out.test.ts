@@ -25,6 +25,7 @@ const COMMAND = 'BASE_BACKUP';
 class Recorder implements CopyOutHandler {
   readonly log: string[] = [];
   onReadBegun: (() => void) | undefined;
+  isWaiting = false;
 
   onResult({ columns, rows, command }: QueryResult): void {
     this.log.push(`${command} ${columns} ${JSON.stringify(rows)}`);
@@ -42,6 +43,9 @@ class Recorder implements CopyOutHandler {
     this.onReadBegun?.();
   }
   onSlabEnd(): void {}
+  mayBeSilent(): boolean {
+    return this.isWaiting;
+  }
   onNotice({ message }: { message: string }): void {
     this.log.push(`notice ${message}`);
   }
@@ -155,6 +159,24 @@ suite('COPY OUT', () => {
     };
     await copy.run(COMMAND);
     assert.deepEqual(recorder.log, ['start', 'done', 'BASE_BACKUP  []']);
+  });
+
+  test('silence that the handler allows', async (t) => {
+    const { copy, recorder } = await open(
+      t,
+      async (client) => {
+        client.send(COPY_OUT_RESPONSE);
+        await sleep(200);
+        client.send(copyData(Buffer.from('late')));
+      },
+      { idleTimeoutMs: 60 },
+    );
+    recorder.isWaiting = true;
+    recorder.onReadBegun = () => {
+      recorder.isWaiting = !recorder.log.includes('data late');
+    };
+    await assert.rejects(copy.run(COMMAND), TimeoutError);
+    assert.deepEqual(recorder.log, ['start', 'data late']);
   });
 
   test('an abort, also while reading is held', async (t) => {
