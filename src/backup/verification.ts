@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from '../errors.js';
 import { TaskPool } from '../threads/task-pool.js';
@@ -8,8 +8,8 @@ import type { ChecksumReply, ChecksumTask } from './checksum-task.js';
 import { type ChecksumPool, checkChecksums, type FoundFile } from './file-checks.js';
 import { type Manifest, parseManifest } from './manifest.js';
 import { MANIFEST_NAME } from './manifest-name.js';
-import { isMissing, systemReason } from './system-reason.js';
-import { type ArchivesFound, scanArchives } from './verify-archives.js';
+import { systemReason } from './system-reason.js';
+import { type ArchivesFound, isArchiveName, scanArchives } from './verify-archives.js';
 import type { BackupFormat, ResolvedVerifyOptions } from './verify-options.js';
 import { scanPlainBackup } from './verify-plain.js';
 import { verifyWalRange } from './verify-wal.js';
@@ -21,7 +21,7 @@ import { WalArchive, WalDirectory, type WalSource } from './wal-source.js';
 export async function verify(options: ResolvedVerifyOptions): Promise<readonly BackupProblem[]> {
   const problems = new BackupProblems(options.exitOnError);
   try {
-    const format = options.format ?? (await findFormat(options, problems));
+    const format = options.format ?? (await findFormat(options));
     const manifest = await readManifest(options, problems);
     await using pool = new TaskPool<ChecksumTask, ChecksumReply>(CHECKSUM_WORKER_URL, options.workers);
     const wal = await verifyFiles(options, format, manifest, pool, problems);
@@ -32,14 +32,11 @@ export async function verify(options: ResolvedVerifyOptions): Promise<readonly B
   return problems.list;
 }
 
-async function findFormat({ directory }: ResolvedVerifyOptions, problems: BackupProblems): Promise<BackupFormat> {
-  try {
-    await stat(join(directory, 'PG_VERSION'));
-    return 'plain';
-  } catch (error) {
-    if (isMissing(error)) return 'tar';
-    throw problems.fatal('PG_VERSION', `cannot stat: ${systemReason(error)}`);
-  }
+/** Archives in a data directory would be files too many, but its PG_VERSION is there then. */
+async function findFormat({ directory }: ResolvedVerifyOptions): Promise<BackupFormat> {
+  // Why there are no names is said when the files are looked for.
+  const names = await readdir(directory).catch((): string[] => []);
+  return names.includes('PG_VERSION') || !names.some(isArchiveName) ? 'plain' : 'tar';
 }
 
 async function readManifest({ manifestPath }: ResolvedVerifyOptions, problems: BackupProblems): Promise<Manifest> {

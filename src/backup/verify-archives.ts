@@ -100,6 +100,11 @@ async function listArchives(options: ResolvedVerifyOptions, problems: BackupProb
   return archives;
 }
 
+/** Whether a backup in tar format has files of this name. */
+export function isArchiveName(name: string): boolean {
+  return ARCHIVE_NAME.test(name);
+}
+
 function archiveOf(name: string, path: string): Archive | undefined {
   const [, what, suffix] = ARCHIVE_NAME.exec(name) ?? [];
   if (what === undefined || suffix === undefined) return undefined;

@@ -16,7 +16,7 @@ export interface VerifyProgress {
 
 /** Options of `verifyBackup`, those of pg_verifybackup among them. */
 export interface VerifyBackupOptions {
-  /** Default: told by the directory, which holds a file PG_VERSION in plain format. */
+  /** Default: told by the directory: tar format is archives without a file PG_VERSION. */
   readonly format?: BackupFormat;
   /** Default: `backup_manifest` in the directory. */
   readonly manifestPath?: string;

@@ -197,6 +197,13 @@ describe(`verification of a plain backup of PostgreSQL ${PG_MAJOR}`, () => {
     });
   }
 
+  test('a data directory without PG_VERSION is none in tar format', async () => {
+    const directory = await damaged((path) => rm(join(path, 'PG_VERSION')));
+    const { problems } = await verifyBackup(directory, { parseWal: false });
+    const expected = [{ path: 'PG_VERSION', problem: 'is present in the manifest but not on disk' }];
+    assert.deepEqual(problems, expected);
+  });
+
   test('a directory that is not there', async () => {
     const { ok, problems } = await verifyBackup(join(folder, 'nowhere'));
     assert.equal(ok, false);
