@@ -12,7 +12,6 @@ import { isSegmentSize } from './wal-segment.js';
 
 export const PAGE_HEADER_BYTES = 24;
 export const LONG_PAGE_HEADER_BYTES = 40;
-export const DEFAULT_PAGE_BYTES = 8192;
 
 /** What the page begins with is the rest of a record that began before. */
 const FIRST_IS_CONTRECORD = 0x0001;
