@@ -126,6 +126,7 @@ function wrongTargetFlags(
 ): string | undefined {
   const { target } = flags;
   if (target === undefined || target === 'client') {
+    if (flags.pgdata === '-') return '-D, --pgdata must be a folder: no archive is written to standard output';
     if (flags.pgdata !== undefined) return undefined;
     if (target === 'client') return '-t, --target client needs -D, --pgdata <directory>';
     return "either '-D, --pgdata <directory>' or '-t, --target <target>' must be given";
@@ -172,7 +173,8 @@ export function receiveWalProgram(parent: Command): Command {
     .option('--synchronous', 'make WAL safe as it comes, and tell the server at once')
     .option('-E, --endpos <lsn>', 'end when everything before this position (X/Y) is received', flagValue(LSN_VALUE))
     .addHelpText('after', RECEIVE_WAL_NOTES)
-    .action(async (flags) => {
+    .action(async (flags, command: Command) => {
+      if (flags.createSlot && flags.slot === undefined) command.error('--create-slot needs --slot, which names it');
       const { receiveWalCommand } = await import('./receivewal-command.js');
       await receiveWalCommand(flags);
     });

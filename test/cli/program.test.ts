@@ -140,6 +140,8 @@ describe('wrong usage: one line on stderr, exit code 2', () => {
     [['basebackup', '-D', 'd', '-X', 'x'], /argument 'x' is invalid. Expected stream \(s\), fetch \(f\), none \(n\)/],
     [['basebackup', '-D', 'd', '-F', 'zip'], /argument 'zip' is invalid. Expected plain \(p\), tar \(t\)/],
     [['basebackup', '-D', 'd', '-C'], 'pg-walstream: --create-slot needs --slot, which names it'],
+    [['receivewal', '-D', 'd', '--create-slot'], 'pg-walstream: --create-slot needs --slot, which names it'],
+    [['basebackup', '-D', '-', '-Ft'], /-D, --pgdata must be a folder: no archive is written to standard output/],
     [
       ['basebackup', '-D', 'd', '-S', 's', '--no-slot'],
       'pg-walstream: --no-slot goes with neither --slot nor --create-slot',
