@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { BaseBackup } from '../../src/backup/base-backup.js';
 import { BackupError, ConfigurationError, ServerError } from '../../src/errors.js';
-import { sql, withServer } from '../support/server.js';
+import { PG_MAJOR, sql, withServer } from '../support/server.js';
 import { RestoredServer } from './restored-server.js';
 
 const execute = promisify(execFile);
@@ -87,13 +87,19 @@ test('a server whose group may read: so may that of the copy', async (t) => {
 });
 
 test('an archiver that is slow is waited for', async (t) => {
-  const server = await withServer(t, { settings: { archive_mode: 'on', archive_command: 'sleep 3' } });
+  // 14 keeps the end of the COPY to itself until it says, after 5 s, that it waits.
+  const [idleTimeoutMs, archiveSeconds] = PG_MAJOR < 15 ? [7000, 10] : [1000, 3];
+  const settings = { archive_mode: 'on', archive_command: `sleep ${archiveSeconds}` };
+  const server = await withServer(t, { settings });
   const restored = await RestoredServer.prepare(t);
   const connection = server.connectionString();
-  const options = { connection, checkpoint: 'fast', walMethod: 'none', idleTimeoutMs: 1000 } as const;
+  const options = { connection, checkpoint: 'fast', walMethod: 'none', idleTimeoutMs } as const;
   const { verified, durationMs } = await new BaseBackup({ ...options, directory: restored.dataDirectory }).run();
+  // Or its end would wait, too.
+  await sql(server, "ALTER SYSTEM SET archive_command = 'true'");
+  await sql(server, 'SELECT pg_reload_conf()');
   assert.equal(verified, true);
-  assert.ok(durationMs > 2000, `${durationMs} ms: nothing was waited for`);
+  assert.ok(durationMs > archiveSeconds * 700, `${durationMs} ms: nothing was waited for`);
 });
 
 test('damaged pages: the server says so at the very end, and the files stay', async (t) => {
