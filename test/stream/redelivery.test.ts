@@ -178,10 +178,8 @@ suite('redelivery in batches and transactions', () => {
   test('transactions that are spilled come again, and go from disk when they are acknowledged', async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'pgw-spill-'));
     t.after(() => rm(directory, { recursive: true, force: true }));
-    const files = async () => {
-      const [slot] = await readdir(directory);
-      return slot === undefined ? 0 : (await readdir(join(directory, slot))).length;
-    };
+    const files = async () =>
+      (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.spill')).length;
     const { tape, orders, insert } = ordersTape();
     const note = 'n'.repeat(500);
     const big = () => tape.transaction(Array.from({ length: 3000 }, (_, id) => orders.insert({ id, note })));
