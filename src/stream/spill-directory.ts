@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { lstat, mkdir, readdir, rm, rmdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { SpillError } from '../errors.js';
 import { SpillFile } from './spill-file.js';
 
@@ -12,6 +13,9 @@ export interface SpillOwner {
 
 /** How often a folder is made when another stream of the slot ends, and takes the one around it away, at that moment. */
 const MAX_ATTEMPTS = 10;
+
+/** Folders that streams of this process have. */
+const ofThisProcess = new Set<string>();
 
 /**
  * The spilled transactions of one stream: in a folder of its own, within that of its slot. Mostly a slot is streamed by one
@@ -37,7 +41,7 @@ export class SpillDirectory {
     await this.#check(this.path);
     const names = await readdir(this.path).catch((): string[] => []);
     if (names.length === 0) return;
-    for (const name of names) if (!(await isInUse(this.path, name))) await this.#remove(join(this.path, name));
+    for (const path of names.map((name) => join(this.path, name))) if (!isInUse(path)) await this.#remove(path);
     await this.#leave();
   }
 
@@ -53,6 +57,7 @@ export class SpillDirectory {
     const own = await this.#own?.catch(() => undefined);
     this.#own = undefined;
     if (own === undefined) return;
+    ofThisProcess.delete(own);
     await this.#remove(own);
     await this.#leave();
   }
@@ -64,7 +69,10 @@ export class SpillDirectory {
         await this.#check(this.#parent);
         await mkdir(this.path, { recursive: true, mode: 0o700 });
         await this.#check(this.path);
-        return await mkdtemp(join(this.path, `${process.pid}-`));
+        // Synchronous, so that no other stream of this process finds it before it is known.
+        const own = mkdtempSync(join(this.path, `${process.pid}-`));
+        ofThisProcess.add(own);
+        return own;
       } catch (cause) {
         if (cause instanceof SpillError) throw cause;
         if ((cause as NodeJS.ErrnoException).code === 'ENOENT' && attempt < MAX_ATTEMPTS) continue;
@@ -98,14 +106,11 @@ export class SpillDirectory {
   }
 }
 
-/** Whether a stream that runs has what lies under this name, which begins with the number of its process. */
-async function isInUse(folder: string, name: string): Promise<boolean> {
-  const pid = Number(/^(\d+)-/.exec(name)?.[1]);
-  if (Number.isNaN(pid)) return false;
-  if (pid !== process.pid) return isRunning(pid);
-  // In a container every process may have the same number: then what is older than this one was another's.
-  const made = await lstat(join(folder, name)).catch(() => undefined);
-  return made !== undefined && made.mtimeMs >= Date.now() - process.uptime() * 1000;
+/** Whether a stream that runs has the folder, whose name begins with the number of its process. */
+function isInUse(path: string): boolean {
+  const pid = Number(/^(\d+)-/.exec(basename(path))?.[1]);
+  // In a container the process before this one may have had the same number.
+  return pid === process.pid ? ofThisProcess.has(path) : !Number.isNaN(pid) && isRunning(pid);
 }
 
 function isRunning(pid: number): boolean {

@@ -424,8 +424,7 @@ export class WalStream<Tables extends TableTypes<Tables> = AnyTables>
       await this.#started?.catch(() => {});
       await this.#reconnecting;
       await this.#spillDirectory?.catch(() => {});
-      await Promise.all([this.#intake.close(), this.#lagProbe.close()]);
-      await this.#consumer.close();
+      await Promise.all([this.#intake.close(), this.#lagProbe.close()]).finally(() => this.#consumer.close());
     } finally {
       this.#lastStats = {
         ...this.#stats(),
