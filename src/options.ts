@@ -11,6 +11,7 @@ import {
   flag,
   integer,
   MAX_TIMER_MS,
+  MAX_WORKERS,
   oneOf,
   plainObject,
   refuseUnknown,
@@ -194,7 +195,6 @@ export interface ResolvedStreamOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-const MAX_WORKERS = 64;
 const MIN_IN_FLIGHT_BYTES = 1024 * 1024;
 const GIBIBYTE = 1024 ** 3;
 

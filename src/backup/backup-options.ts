@@ -87,8 +87,8 @@ export interface BaseBackupOptions {
    */
   readonly tablespaceMapping?: Readonly<Record<string, string>> | 'server-paths';
   /**
-   * Make the backup a standby of the server: standby.signal, primary_conninfo with what was given of `connection`, password included, and primary_slot_name
-   * where `slot` names one. In tar format they are in `base.tar`.
+   * Make the backup a standby of the server: standby.signal, primary_conninfo with what was given of `connection`,
+   * password included, and primary_slot_name where `slot` names one. In tar format they are in `base.tar`.
    */
   readonly writeRecoveryConf?: boolean;
   /** Make everything survive a crash before the backup is called done. Default true. */
@@ -97,7 +97,8 @@ export interface BaseBackupOptions {
   readonly keepOnError?: boolean;
   /**
    * Once the server sends, so long without a byte is an error, on each of the connections. Default 60 000. How long a
-   * server waits for its archiver with `walMethod: 'none'`, when it has sent everything, does not count; one of 14 says only after 5 s that it does.
+   * server waits for its archiver with `walMethod: 'none'`, when it has sent everything, does not count; one
+   * of 14 says only after 5 s that it does.
    */
   readonly idleTimeoutMs?: number;
   /** Aborting ends the backup with the signal's reason. */

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
-import { callback, flag, integer, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
+import { callback, flag, integer, MAX_WORKERS, refuseUnknown, signalFrom, wrong } from '../errors/option-checks.js';
 import { MANIFEST_NAME } from './manifest-name.js';
 
 /** `plain`: files as the server has them. `tar`: the server's archives. */
@@ -55,7 +55,6 @@ export interface ResolvedVerifyOptions {
 
 /** What a server or its administrator may change in a backup, or what is verified in another way. */
 const ALWAYS_IGNORED = [MANIFEST_NAME, 'pg_wal', 'postgresql.auto.conf', 'recovery.signal', 'standby.signal'];
-const MAX_WORKERS = 64;
 const MAX_DEFAULT_WORKERS = 8;
 const KNOWN: ReadonlySet<string> = new Set([
   'exitOnError',

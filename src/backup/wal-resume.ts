@@ -1,17 +1,17 @@
-import { extname } from 'node:path';
+import { COMPRESSION_SUFFIXES } from './backup-compression.js';
 import { isSegmentName, parseSegmentName, type WalSegment } from './wal-segment.js';
 
 /** Suffix of a segment that is not complete. */
 export const PARTIAL_SUFFIX = '.partial';
 
-/** Whether and how pg_receivewal compressed a segment, by what its name ends in. */
-const COMPRESSION_BY_SUFFIX = { '.gz': 'gzip', '.lz4': 'lz4' } as const;
+/** How pg_receivewal compresses segments. */
+const WAL_COMPRESSIONS = ['gzip', 'lz4'] as const;
 
 /** What the name of a file with WAL says. */
 export interface WalFileName {
   /** Of the segment. */
   readonly name: string;
-  readonly compression: 'gzip' | 'lz4' | undefined;
+  readonly compression: (typeof WAL_COMPRESSIONS)[number] | undefined;
   readonly partial: boolean;
 }
 
@@ -19,14 +19,9 @@ export interface WalFileName {
 export function parseWalFileName(file: string): WalFileName | undefined {
   const partial = file.endsWith(PARTIAL_SUFFIX);
   const whole = partial ? file.slice(0, -PARTIAL_SUFFIX.length) : file;
-  const suffix = extname(whole);
-  const compression = isCompressionSuffix(suffix) ? COMPRESSION_BY_SUFFIX[suffix] : undefined;
-  const name = compression === undefined ? whole : whole.slice(0, -suffix.length);
+  const compression = WAL_COMPRESSIONS.find((method) => whole.endsWith(COMPRESSION_SUFFIXES[method]));
+  const name = compression === undefined ? whole : whole.slice(0, -COMPRESSION_SUFFIXES[compression].length);
   return isSegmentName(name) ? { name, compression, partial } : undefined;
-}
-
-function isCompressionSuffix(suffix: string): suffix is keyof typeof COMPRESSION_BY_SUFFIX {
-  return Object.hasOwn(COMPRESSION_BY_SUFFIX, suffix);
 }
 
 /** A file with WAL in the folder into which it is received. */

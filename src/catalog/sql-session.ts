@@ -75,7 +75,8 @@ export class CatalogRow {
   }
 
   lsn(column: string): bigint {
-    return readAs(column, () => Lsn.parse(this.text(column)));
+    const text = this.text(column);
+    return readAs(column, () => Lsn.parse(text));
   }
 
   optionalLsn(column: string): bigint | undefined {
@@ -102,8 +103,8 @@ function numberFrom(text: string, column: string): number {
 function readAs<T>(column: string, read: () => T): T {
   try {
     return read();
-  } catch (error) {
-    throw error instanceof ProtocolError ? error : malformed(column);
+  } catch {
+    throw malformed(column);
   }
 }
 

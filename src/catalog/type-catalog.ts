@@ -1,3 +1,4 @@
+import { isListOf } from '../errors/option-checks.js';
 import { quoteLiterals } from '../protocol/quoting.js';
 import type { CompositeField, TypeDescriptor, TypeShape } from '../types/type-descriptor.js';
 import { type CatalogRow, type QueryOptions, type QueryResult, type SqlSession, selectRows } from './sql-session.js';
@@ -109,7 +110,7 @@ function shapeFrom(row: CatalogRow): TypeShape | undefined {
 }
 
 function areFields(value: unknown): value is CompositeField[] {
-  return Array.isArray(value) && value.every(isField);
+  return isListOf(value, isField);
 }
 
 function isField(value: unknown): value is CompositeField {

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { MAX_TIMER_MS } from '../errors/option-checks.js';
+import { MAX_TIMER_MS, MAX_WORKERS } from '../errors/option-checks.js';
 import { ConfigurationError } from '../errors.js';
 import type { PublishedAction } from '../index.js';
 import { Lsn } from '../lsn.js';
@@ -57,8 +57,7 @@ function countUpTo(max: number): FlagValue<number> {
 export const SECONDS_VALUE = countUpTo(Math.floor(MAX_TIMER_MS / 1_000));
 /** Of the demo; each has a connection to a small server. */
 export const WRITERS_VALUE = countUpTo(24);
-/** As many as a stream takes. */
-export const WORKERS_VALUE = countUpTo(64);
+export const WORKERS_VALUE = countUpTo(MAX_WORKERS);
 
 export const PROTO_VERSION_VALUE: FlagValue<1 | 2 | 3 | 4> = {
   expected: 'a version from 1 to 4',

@@ -32,7 +32,10 @@ export interface CopyOutHandler {
 }
 
 export interface CopyOutOptions {
-  /** Once a COPY has begun, so long without a byte is an error; the clock stands still while reading is held, or the server may be silent. */
+  /**
+   * Once a COPY has begun, so long without a byte is an error; the clock stands still while reading is held, or the server may
+   * be silent.
+   */
   readonly idleTimeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }

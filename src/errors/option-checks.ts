@@ -7,6 +7,9 @@ import { ConfigurationError } from '../errors.js';
 /** The longest delay that a timer takes. */
 export const MAX_TIMER_MS = 0x7fff_ffff;
 
+/** Threads for one stream or one verification. */
+export const MAX_WORKERS = 64;
+
 export function wrong(option: string, problem: string): ConfigurationError {
   return new ConfigurationError(`${option} ${problem}`, { option });
 }
@@ -41,6 +44,13 @@ export function list<T>(
   if (!Array.isArray(values)) throw wrong(option, `must be ${what}`);
   for (const value of values) check(value, option);
   return values;
+}
+
+/** Whether it is one; its caller says what is wrong. */
+export function isListOf<T>(value: unknown, fits: (item: unknown) => item is T): value is T[];
+export function isListOf(value: unknown, fits: (item: unknown) => boolean): boolean;
+export function isListOf(value: unknown, fits: (item: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(fits);
 }
 
 export function flag(value: boolean | undefined, option: string): boolean {

@@ -1,4 +1,4 @@
-import { DecodeError } from '../errors.js';
+import { DecodeError, type WireLocation } from '../errors.js';
 
 /** The message in which something could not be decoded. */
 export interface MessageLocation {
@@ -38,22 +38,16 @@ export function locateDecodeError(error: unknown, message: MessageLocation): unk
 
 /** Makes the error of a row that was read name the position of its change. */
 export function atLsn(error: unknown, lsn: bigint): unknown {
-  if (!(error instanceof DecodeError)) return error;
-  const { message, offset, tag, relationId, relation, column, cause } = error;
-  return new DecodeError(message, {
-    offset,
-    tag,
-    lsn,
-    relationId,
-    ...(relation !== undefined && { relation }),
-    ...(column !== undefined && { column }),
-    cause,
-  });
+  return error instanceof DecodeError ? said(error, { lsn }) : error;
 }
 
 /** Moves the offset of a parser's error from memory of its own, where it read a copy, to where `start` of that lies. */
 export function moveDecodeError(error: unknown, start: number): unknown {
-  if (!(error instanceof DecodeError)) return error;
-  const { message, offset, tag, lsn, relationId, cause } = error;
-  return new DecodeError(message, { offset: offset + start, tag, lsn, relationId, cause });
+  return error instanceof DecodeError ? said(error, { offset: error.offset + start }) : error;
+}
+
+/** The same error, with another part of its location. */
+function said(error: DecodeError, other: Partial<WireLocation>): DecodeError {
+  const { message, offset, tag, lsn, relationId, relation, column, cause } = error;
+  return new DecodeError(message, { offset, tag, lsn, relationId, relation, column, cause, ...other });
 }

@@ -28,7 +28,10 @@ export abstract class UnitEvent extends EventBase {
   }
 }
 
-/** The unit of acknowledgement that ends with the event; `undefined` for a message inside a transaction, which is acknowledged with that. */
+/**
+ * The unit of acknowledgement that ends with the event; `undefined` for a message inside a transaction, which is
+ * acknowledged with that.
+ */
 export function acknowledgementUnit(event: UnitEvent): AckUnit | undefined {
   return unitOf(event);
 }

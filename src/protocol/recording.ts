@@ -1,3 +1,4 @@
+import { isListOf } from '../errors/option-checks.js';
 import { ProtocolError } from '../errors.js';
 import { encodeCopyData } from './copy-data.js';
 import { COPY_DATA, FRAME_HEADER_BYTES, scanFrames } from './frame-scan.js';
@@ -192,10 +193,6 @@ function areTypes(types: unknown): boolean {
   const { columns, rows } = types as Partial<RecordedTypes>;
   const isRow = (row: unknown) => isListOf(row, (value) => value === null || isText(value));
   return isListOf(columns, isText) && isListOf(rows, isRow);
-}
-
-function isListOf(list: unknown, isRight: (item: unknown) => boolean): boolean {
-  return Array.isArray(list) && list.every(isRight);
 }
 
 function isText(value: unknown): boolean {

@@ -1,4 +1,4 @@
-import { refuseUnknown, wrong } from '../errors/option-checks.js';
+import { isListOf, refuseUnknown, wrong } from '../errors/option-checks.js';
 import { Lsn } from '../lsn.js';
 import type { FakeResult } from './backend-bytes.js';
 import type { BackupScript, BackupSource } from './backup-step.js';
@@ -162,8 +162,4 @@ function backupFrom(backup: BackupSource | BackupScript | undefined): BackupSour
   if (typeof backup === 'function') return { steps: backup };
   if (backup === undefined || typeof backup?.steps === 'function') return backup;
   throw wrong('backup', 'must be a FakeBackup or a function that gives steps');
-}
-
-function isListOf(value: unknown, fits: (item: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(fits);
 }

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { WalTape } from '../../src/testing/index.js';
 import { ordersTape, PATIENCE_MS, sender, streamFrom } from '../testing/events.js';
 import { failure } from './source.js';
 
@@ -59,8 +58,7 @@ suite('the life of a stream', () => {
       await makeImmutable(directory, false);
       await rm(directory, { recursive: true, force: true });
     });
-    const tape = new WalTape();
-    const orders = tape.relation({ table: 'orders', columns: { id: 'int8', note: 'text' }, key: ['id'] });
+    const { tape, orders } = ordersTape();
     tape.transaction(Array.from({ length: 20_000 }, (_, id) => orders.insert({ id, note: 'x'.repeat(100) })));
     tape.transaction([orders.insert({ id: 1, note: 'the next' })]);
     await using from = await sender(tape);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import type { TransactionItem } from '../../src/index.js';
-import { WalTape } from '../../src/testing/index.js';
+import type { WalTape } from '../../src/testing/index.js';
 import { ordersTape, sender, streamFrom } from '../testing/events.js';
 import { failure, until } from './source.js';
 
@@ -19,8 +19,7 @@ async function folder(t: TestContext): Promise<string> {
 
 /** One transaction that is too large for memory, twice. */
 function largeTape(): WalTape {
-  const tape = new WalTape();
-  const orders = tape.relation({ table: 'orders', columns: { id: 'int8', note: 'text' }, key: ['id'] });
+  const { tape, orders } = ordersTape();
   for (let transaction = 0; transaction < 2; transaction++) {
     tape.transaction(Array.from({ length: ROWS }, (_, id) => orders.insert({ id, note: 'x'.repeat(100) })));
   }

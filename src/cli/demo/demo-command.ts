@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WalStream, type WalStreamOptions } from '../../index.js';
-import { checkConnection } from '../connection-check.js';
 import { EmbeddedServer } from '../embedded-server.js';
 import { onOneLine } from '../failure-line.js';
 import { LiveLine } from '../live-line.js';
@@ -40,7 +39,6 @@ export async function demoCommand(flags: DemoFlags): Promise<boolean> {
   if (!embedded && flags.writers !== undefined) {
     throw new UsageError('--writers does not go with DATABASE_URL: nothing is written there');
   }
-  if (!embedded) checkConnection(undefined);
   using signals = new StopSignals();
   const demo = new Demo(flags, signals);
   try {
